@@ -1,0 +1,7 @@
+//! Silt builds container images from a Dockerfile in user space, without a daemon, as a drop-in for the kaniko executor.
+//!
+//! The modules form levels, lowest first; a module uses only those above it in this list (`tests/it/architecture.rs`):
+//! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `rootfs`; 2 `registry` `context` `snapshot`; 3 `layer` `steps`;
+//! 5 `build` `export`; 6 `cli`.
+
+pub mod rootfs;

@@ -1,0 +1,95 @@
+//! What stands at a path of the root: the attributes that an image can carry, and the identity that the disk gives them.
+
+use std::collections::BTreeMap;
+
+use silt_watcher::Inode;
+
+/// The SHA-256 of a regular file's content.
+pub type ContentDigest = [u8; 32];
+
+/// Extended attributes that a layer carries: all of `user.*` and `security.capability`; no others (ACLs, SELinux labels
+/// and `trusted.*` belong to the machine, not to the image).
+pub type Xattrs = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+/// A point in time: seconds since the epoch and nanoseconds below them (0 to 999,999,999).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    /// Whole seconds, negative before 1970.
+    pub sec: i64,
+    /// Nanoseconds after `sec`.
+    pub nsec: u32,
+}
+
+/// What a path is. Links by name are not a kind: two names of one file have two equal entries and one inode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File {
+        /// Bytes.
+        size: u64,
+        /// Of the content; `None` where nobody has read it yet.
+        digest: Option<ContentDigest>,
+    },
+    /// A directory.
+    Directory,
+    /// A symlink and the bytes it holds.
+    Symlink(Box<[u8]>),
+    /// A character device.
+    CharDevice {
+        /// Its major number.
+        major: u32,
+        /// Its minor number.
+        minor: u32,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Its major number.
+        major: u32,
+        /// Its minor number.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
+    /// A socket. No layer can carry one.
+    Socket,
+}
+
+/// All that an image says of a path besides its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits with setuid, setgid and sticky: `st_mode & 0o7777`.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// When the content was last modified.
+    pub mtime: Timestamp,
+    /// The attributes that a layer carries.
+    pub xattrs: Xattrs,
+}
+
+/// An entry as the disk holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// What an image would say.
+    pub entry: Entry,
+    /// Which file it is.
+    pub inode: Inode,
+    /// How many names the file has, as `stat(2)` says; names outside the root count too.
+    pub nlink: u32,
+    /// When anything about the file last changed.
+    pub ctime: Timestamp,
+    /// It stood in the root before the base image was unpacked; no layer has it unless the build writes it. Its content was
+    /// not read: identity and `ctime` stand in for the digest.
+    pub foreign: bool,
+}
+
+impl Entry {
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.kind == Kind::Directory
+    }
+}

@@ -1,0 +1,11 @@
+//! Records which paths below a directory changed while something ran, from kernel file events.
+//!
+//! The contract: every path below the watched root whose content, metadata, name or existence changed between
+//! [`Recorder::start`] and [`Recorder::take`] is in [`Recording::Complete`], or lies below one of its trees, or is a name
+//! of one of its inodes. Too many paths is allowed, too few never. What cannot be promised is `Partial` or `Incomplete`.
+
+mod inode;
+mod recording;
+
+pub use inode::Inode;
+pub use recording::{Directories, Lost, Nominated, PathSet, Recording};
