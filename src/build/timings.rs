@@ -30,8 +30,10 @@ pub struct StepTiming {
     pub layer_ns: u64,
     /// Processor time of recording, comparing and writing, over all threads.
     pub snapshot_cpu_ns: u64,
-    /// What nominated the candidates: `fanotify`, `private-mount`, `dirwatch`, `sweep` or `full`.
-    pub recorder: &'static str,
+    /// What nominated the candidates of a RUN: `fanotify`, `private-mount`, `dirwatch`, `sweep` or `full`. Other
+    /// instructions know what they wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorder: Option<&'static str>,
     /// Why a better recorder was not used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorder_why: Option<String>,
@@ -43,7 +45,7 @@ pub struct StepTiming {
     pub stats: u64,
     /// Paths in the change set.
     pub changes: u64,
-    /// Bytes of file content that the snapshot read.
+    /// Bytes read to compare contents, and bytes of the tar.
     pub bytes_in: u64,
     /// Bytes of the compressed layer.
     pub bytes_out: u64,
@@ -126,7 +128,7 @@ mod tests {
     #[test]
     fn the_document_has_steps_and_totals() {
         let timings = Timings::start();
-        timings.step(StepTiming { line: 3, recorder: "full", ..StepTiming::default() });
+        timings.step(StepTiming { line: 3, recorder: Some("full"), ..StepTiming::default() });
         timings.add_since(Instant::now(), |totals| &mut totals.push_ns);
         let file = tempfile::NamedTempFile::new().expect("file");
         timings.write(file.path()).expect("written");

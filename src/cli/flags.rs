@@ -48,9 +48,9 @@ pub enum SnapshotMode {
 #[derive(Debug, Parser)]
 #[command(name = "executor", version, disable_help_subcommand = true, args_override_self = true)]
 pub struct Flags {
-    /// Dockerfile: relative to the context, or absolute
-    #[arg(short = 'f', long, default_value = "Dockerfile", value_name = "PATH")]
-    pub dockerfile: PathBuf,
+    /// Dockerfile: relative to the context, or absolute [default: Dockerfile]
+    #[arg(short = 'f', long, value_name = "PATH")]
+    pub dockerfile: Option<PathBuf>,
 
     /// Directory of the build context
     #[arg(short = 'c', long, default_value = "/workspace/", value_name = "DIR")]
