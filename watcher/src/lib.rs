@@ -6,11 +6,19 @@
 
 #![deny(unsafe_code)]
 
+mod fanotify;
+mod handle;
+mod hearing;
 mod inode;
+mod mounts;
 mod options;
+mod reader;
 mod recorder;
 mod recording;
 mod refused;
+mod resolve;
+mod selftest;
+mod sightings;
 #[allow(unsafe_code)]
 mod sys;
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Refused {
     /// A system call failed on a file.
-    #[error("{call} {path:?}: {source}", path = .path)]
+    #[error("{call} {path:?}: {source}")]
     File {
         /// The system call.
         call: &'static str,
@@ -25,11 +25,15 @@ pub enum Refused {
         /// Its error.
         source: io::Error,
     },
-    /// The scratch directory's marker could not be heard through a mark on the root's superblock.
-    #[error("the scratch directory {path:?} is not on the file system of the root")]
+    /// The scratch directory and the root have different device numbers.
+    #[error("the scratch directory {path:?} has device number {scratch:#x}, the root {root:#x}")]
     Scratch {
         /// The scratch directory.
         path: PathBuf,
+        /// Its `st_dev`, as `Inode::dev` has it.
+        scratch: u64,
+        /// That of the root.
+        root: u64,
     },
     /// A file does not have the device number of the root, so inode numbers do not identify files.
     #[error("files of this file system have device number {file:#x}, its root {root:#x}")]
