@@ -124,7 +124,7 @@ impl Lexer<'_> {
                 _ if Some(c) == stop => return Ok(out),
                 '\'' => out.push_quoted(&self.single_quoted()?)?,
                 '"' => out.push_quoted(&self.double_quoted(escapes)?)?,
-                '$' => out.push_bare(&self.dollar(escapes)?)?,
+                '$' => out.push_bare(&self.dollar()?)?,
                 _ if c == self.escape => self.escaped(&mut out, escapes)?,
                 _ => out.push_bare(c.encode_utf8(&mut [0; 4]))?,
             }
@@ -163,7 +163,7 @@ impl Lexer<'_> {
             match self.chars.next() {
                 None => return Err(syntax("a double quote is not closed")),
                 Some('"') => return Ok(out),
-                Some('$') => out.push_str(&self.dollar(escapes)?),
+                Some('$') => out.push_str(&self.dollar()?),
                 Some(c) if c == self.escape => {
                     let escape = self.escape;
                     let escaped = self.chars.next_if(|next| matches!(next, '"' | '$') || *next == escape);
@@ -178,7 +178,7 @@ impl Lexer<'_> {
     }
 
     /// What follows a `$`. One that no name follows stands for itself.
-    fn dollar(&mut self, _escapes: Escapes) -> Result<String, ExpandError> {
+    fn dollar(&mut self) -> Result<String, ExpandError> {
         if self.chars.next_if_eq(&'{').is_some() {
             self.depth += 1;
             if self.depth > MAX_DEPTH {
@@ -221,7 +221,7 @@ impl Lexer<'_> {
         match self.chars.next() {
             None => Err(syntax("missing '}' in ${}")),
             Some('}') => Ok(value.unwrap_or_default()),
-            Some(':') => self.conditional(&name, value.filter(|value| !value.is_empty()), ":"),
+            Some(':') => self.conditional(&name, value.filter(|value| !value.is_empty())),
             Some(c @ ('-' | '+' | '?')) => self.alternative(c, &name, value, "is not set"),
             Some('#') => self.trimmed('#', &value.unwrap_or_default()),
             Some('%') => self.trimmed('%', &value.unwrap_or_default()),
@@ -231,11 +231,11 @@ impl Lexer<'_> {
     }
 
     /// The rest of `${v:`, where an empty value counts as unset.
-    fn conditional(&mut self, name: &str, value: Option<String>, colon: &str) -> Result<String, ExpandError> {
+    fn conditional(&mut self, name: &str, value: Option<String>) -> Result<String, ExpandError> {
         match self.chars.next() {
             None => Err(syntax("missing '}' in ${}")),
             Some(c @ ('-' | '+' | '?')) => self.alternative(c, name, value, "is not set or empty"),
-            Some(c) => Err(unsupported(name, &format!("{colon}{c}"))),
+            Some(c) => Err(unsupported(name, &format!(":{c}"))),
         }
     }
 

@@ -77,7 +77,7 @@ impl Ignore {
         if path.is_empty() || self.patterns.is_empty() {
             return None;
         }
-        let last = self.set.matches(path).iter().last()?;
+        let last = self.set.matches(path).iter().next_back()?;
         let pattern = &self.patterns[last];
         (pattern.effect == Effect::Exclude).then_some(pattern.line)
     }
