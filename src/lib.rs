@@ -6,3 +6,4 @@
 
 pub mod oci;
 pub mod rootfs;
+pub mod store;
