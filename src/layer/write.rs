@@ -5,7 +5,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::plan::{Item, plan};
 use super::writer::{Layer, LayerWriter};
@@ -37,7 +37,7 @@ pub fn write(root: &Root, changes: &ChangeSet, options: &Options, sink: impl Wri
 }
 
 fn parent(root: &Root, path: &RootPath) -> Result<Entry> {
-    match root.observe(path).with_context(|| format!("stat {path}"))? {
+    match root.observe(path)? {
         Some(node) if node.entry.is_directory() => Ok(node.entry),
         _ => bail!("{path} is no directory any more"),
     }
@@ -52,7 +52,7 @@ fn linked<'a>(changes: &'a ChangeSet, first: &RootPath) -> Result<&'a Entry> {
 
 fn put<W: Write>(writer: &mut LayerWriter<W>, root: &Root, path: &RootPath, entry: &Entry) -> Result<()> {
     let Kind::File { size, digest } = entry.kind else { return writer.put(path, entry) };
-    let mut file = root.open_file(path).with_context(|| format!("open {path}"))?;
+    let mut file = root.open_file(path)?;
     let stamp = Stamp::of(&file, path)?;
     if (stamp.size, stamp.mtime) != (size, entry.mtime) {
         bail!("{path} changed after it was compared");

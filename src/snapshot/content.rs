@@ -52,7 +52,7 @@ fn timestamp(sec: i64, nsec: i64) -> Timestamp {
 
 /// The digest of the content of the file at `path`, which must still be what `node` says.
 pub fn digest(root: &Root, path: &RootPath, node: &Node) -> Result<ContentDigest> {
-    let mut file = root.open_file(path).with_context(|| format!("open {path}"))?;
+    let mut file = root.open_file(path)?;
     let stamp = Stamp::of(&file, path)?;
     if (stamp.ino, stamp.mtime, stamp.ctime) != (node.inode.ino, node.entry.mtime, node.ctime) {
         bail!("{path} changed while it was looked at");

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::{Context, Result, bail};
 
 use super::{Baseline, Candidates};
-use crate::rootfs::{Node, Root, RootPath};
+use crate::rootfs::{Cursor, Node, Root, RootPath};
 use silt_watcher::{Nominated, PathSet};
 
 /// What stands at each path that was looked at; `None` where nothing does.
@@ -17,6 +17,7 @@ pub(super) type Seen = BTreeMap<RootPath, Option<Node>>;
 
 pub(super) struct Survey<'a> {
     root: &'a Root,
+    cursor: Cursor<'a>,
     baseline: &'a Baseline,
     seen: Seen,
     /// Directories whose entries have been listed.
@@ -38,7 +39,15 @@ enum Reach {
 
 /// Observes all that `look_at` asks for and what follows from it; returns it with the number of paths stat-ed.
 pub(super) fn survey(root: &Root, baseline: &Baseline, look_at: &Candidates) -> Result<(Seen, u64)> {
-    let mut survey = Survey { root, baseline, seen: Seen::new(), listed: HashSet::new(), queue: Vec::new(), stats: 0 };
+    let mut survey = Survey {
+        root,
+        cursor: Cursor::new(root),
+        baseline,
+        seen: Seen::new(),
+        listed: HashSet::new(),
+        queue: Vec::new(),
+        stats: 0,
+    };
     match look_at {
         Candidates::Everything => survey.queue.push((RootPath::root(), Reach::Tree)),
         Candidates::Only(nominated) => survey.nominate(nominated)?,
@@ -89,7 +98,8 @@ impl Survey<'_> {
     fn look_first(&mut self, path: &RootPath) -> Result<()> {
         let new = self.observe(path)?;
         let old = self.baseline.tree().get(path);
-        self.queue.extend(path.parent().map(|parent| (parent, Reach::Alone)));
+        let parent = path.parent().filter(|parent| !self.seen.contains_key(parent));
+        self.queue.extend(parent.map(|parent| (parent, Reach::Alone)));
         for inode in old.map(|n| n.inode).into_iter().chain(new.as_ref().map(|n| n.inode)) {
             let others = self.baseline.names(inode).iter().filter(|name| *name != path);
             self.queue.extend(others.map(|name| (name.clone(), Reach::Alone)));
@@ -102,6 +112,7 @@ impl Survey<'_> {
     }
 
     fn look_at_protected(&mut self, path: &RootPath) -> Result<()> {
+        self.queue.extend(path.parent().filter(|p| !self.root.is_protected(p)).map(|parent| (parent, Reach::Alone)));
         if let Some(node) = self.observe(path)? {
             self.queue.extend(self.baseline.names(node.inode).iter().map(|name| (name.clone(), Reach::Alone)));
         }
@@ -110,17 +121,19 @@ impl Survey<'_> {
 
     fn observe(&mut self, path: &RootPath) -> Result<Option<Node>> {
         self.stats += 1;
-        self.root.observe(path).with_context(|| format!("stat {path}"))
+        Ok(self.cursor.observe(path)?)
     }
 
-    /// Queues everything below `path`. The record's paths come off the queue first, so that what is seen shares their
-    /// bytes.
+    /// Queues everything below `path`. The queue is taken from its end: the record's paths come first, so that what is
+    /// seen shares their bytes, and in order, so that the cursor stays near.
     fn whole(&mut self, path: &RootPath) {
         if matches!(self.seen.get(path), Some(Some(node)) if node.entry.is_directory()) {
             self.queue.push((path.clone(), Reach::Listed));
         }
+        let before = self.queue.len();
         let recorded = self.baseline.tree().below(path).filter(|(p, _)| !self.root.is_protected(p));
         self.queue.extend(recorded.map(|(p, _)| (p.clone(), Reach::Alone)));
+        self.queue[before..].reverse();
     }
 
     fn list(&mut self, path: RootPath) -> Result<()> {
@@ -128,9 +141,8 @@ impl Survey<'_> {
         if !node.entry.is_directory() || !self.listed.insert(path.clone()) {
             return Ok(());
         }
-        for name in self.root.read_dir(&path).with_context(|| format!("list {path}"))? {
-            self.queue.push((path.join_name(&name), Reach::Listed));
-        }
+        let names = self.cursor.read_dir(&path)?;
+        self.queue.extend(names.iter().rev().map(|name| (path.join_name(name), Reach::Listed)));
         Ok(())
     }
 }
