@@ -6,5 +6,6 @@
 
 pub mod codec;
 pub mod layer;
+pub mod oci;
 pub mod rootfs;
 pub mod snapshot;

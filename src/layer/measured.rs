@@ -2,17 +2,17 @@
 
 use std::io::{Result, Write};
 
-use sha2::{Digest, Sha256};
+use crate::oci::{Algorithm, Digest, Hasher};
 
 pub(super) struct Measured<W> {
     inner: W,
-    hash: Sha256,
+    hash: Hasher,
     bytes: u64,
 }
 
 impl<W: Write> Measured<W> {
     pub(super) fn new(inner: W) -> Self {
-        Measured { inner, hash: Sha256::new(), bytes: 0 }
+        Measured { inner, hash: Hasher::new(Algorithm::Sha256), bytes: 0 }
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -20,8 +20,8 @@ impl<W: Write> Measured<W> {
     }
 
     /// The inner writer, the digest and the number of bytes.
-    pub(super) fn finish(self) -> (W, [u8; 32], u64) {
-        (self.inner, self.hash.finalize().into(), self.bytes)
+    pub(super) fn finish(self) -> (W, Digest, u64) {
+        (self.inner, self.hash.finish(), self.bytes)
     }
 }
 

@@ -12,18 +12,17 @@ use super::header::{BLOCK, Flag, Header};
 use super::measured::Measured;
 use super::write::Options;
 use crate::codec;
+use crate::oci::{Compression, Descriptor, DiffId, Format, MediaType};
 use crate::rootfs::{ContentDigest, Entry, Kind, RootPath, Timestamp};
 use crate::snapshot::Contents;
 
 /// A layer that has been written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
-    /// SHA-256 of the compressed bytes: the blob's name.
-    pub digest: [u8; 32],
-    /// Compressed bytes.
-    pub size: u64,
-    /// SHA-256 of the tar.
-    pub diff_id: [u8; 32],
+    /// The blob: compressed bytes, named by their digest. Its type is of the OCI format.
+    pub descriptor: Descriptor,
+    /// The digest of the tar.
+    pub diff_id: DiffId,
     /// Bytes of the tar.
     pub uncompressed_size: u64,
     /// The digest of each file that is in it, by its first name.
@@ -127,7 +126,9 @@ impl<W: Write> LayerWriter<W> {
         let blob = encoder.finish().context("write the end of the layer")?;
         let (mut sink, digest, size) = blob.finish();
         sink.flush().context("flush the layer")?;
-        Ok(Layer { digest, size, diff_id, uncompressed_size, contents: self.contents })
+        let media_type = MediaType::Layer(Format::Oci, Compression::Gzip);
+        let descriptor = Descriptor::new(media_type, digest, size);
+        Ok(Layer { descriptor, diff_id: DiffId(diff_id), uncompressed_size, contents: self.contents })
     }
 
     fn header(&mut self, header: &Header<'_>, path: &RootPath) -> Result<()> {
