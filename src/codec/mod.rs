@@ -72,9 +72,10 @@ impl Level {
     }
 }
 
+/// Nearly as small as level 6 at almost twice the speed.
 impl Default for Level {
     fn default() -> Self {
-        Level(6)
+        Level(3)
     }
 }
 
