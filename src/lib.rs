@@ -4,4 +4,8 @@
 //! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `rootfs`; 2 `registry` `context` `snapshot`; 3 `layer` `steps`;
 //! 5 `build` `export`; 6 `cli`.
 
+#![deny(unsafe_code)]
+
 pub mod rootfs;
+pub mod steps;
+pub mod sys;
