@@ -4,4 +4,6 @@
 //! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `rootfs`; 2 `registry` `context` `snapshot`; 3 `layer` `steps`;
 //! 5 `build` `export`; 6 `cli`.
 
+pub mod oci;
 pub mod rootfs;
+pub mod store;
