@@ -7,3 +7,8 @@
 pub mod oci;
 pub mod rootfs;
 pub mod store;
+#![deny(unsafe_code)]
+
+pub mod rootfs;
+pub mod steps;
+pub mod sys;
