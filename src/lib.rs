@@ -4,6 +4,8 @@
 //! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `rootfs`; 2 `registry` `context` `snapshot`; 3 `layer` `steps`;
 //! 5 `build` `export`; 6 `cli`.
 
+pub mod codec;
+pub mod layer;
 pub mod oci;
 pub mod rootfs;
 pub mod store;
@@ -12,3 +14,4 @@ pub mod store;
 pub mod rootfs;
 pub mod steps;
 pub mod sys;
+pub mod snapshot;
