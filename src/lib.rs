@@ -7,6 +7,9 @@
 pub mod codec;
 pub mod layer;
 pub mod oci;
+pub mod context;
+pub mod dockerfile;
+pub mod plan;
 pub mod rootfs;
 pub mod store;
 #![deny(unsafe_code)]
