@@ -4,11 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod architecture;
-//mod container;
-//mod failures;
-//mod multistage;
-//mod outputs;
-//mod root;
-//mod scale;
-//mod signals;
+mod container;
+mod failures;
+mod multistage;
+mod outputs;
+mod root;
+mod scale;
+mod signals;
 mod support;

@@ -181,11 +181,6 @@ pub struct Built {
 }
 
 impl Built {
-    /// The directory that holds `context`, `build` and what the run wrote.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
     /// The tree that the last stage left.
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("build/rootfs")

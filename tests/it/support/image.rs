@@ -15,6 +15,13 @@ pub fn copy(from: &str, to: &str) {
         .args([from, to]));
 }
 
+/// What skopeo says of an image.
+pub fn inspect(name: &str) -> Value {
+    let mut command = Command::new("skopeo");
+    let said = run(command.args(["--insecure-policy", "inspect", "--tls-verify=false", name]));
+    serde_json::from_str(&said).unwrap()
+}
+
 /// An image that an independent reader took apart: the layout it was copied to and the tree of its layers.
 pub struct Unpacked {
     dir: tempfile::TempDir,
