@@ -45,7 +45,7 @@ fn a_step_has_the_devices_and_the_processes_that_programs_expect() {
 #[test]
 fn a_step_runs_as_the_user_of_the_image_with_its_groups_and_home() {
     let dockerfile = "FROM base\nENV A=1\nWORKDIR /home/user\nRUN echo b > /tmp/b\nUSER user\nRUN echo \"$(id -u):$(id -g):$(id -G) $HOME $PWD $A\" > who\n\
-        USER 1000:10\nRUN echo \"$(id -u):$(id -g)\" > group\nUSER 4321\nRUN echo \"$(id -u):$(id -g)\" > /tmp/number\n";
+        USER 1000:10\nRUN echo \"$(id -u):$(id -g)\" > group\nWORKDIR /\nUSER 4321\nRUN echo \"$(id -u):$(id -g)\" > /tmp/number\n";
     let built = Build::new(dockerfile).base("base", &bases::busybox()).arg("--no-push").succeed();
     let read = |name: &str| fs::read_to_string(built.root().join(name)).unwrap();
     assert_eq!(read("home/user/who"), "1000:1000:1000 10 2000 /home/user /home/user 1\n");

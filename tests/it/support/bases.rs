@@ -1,9 +1,9 @@
 //! Base images as OCI layouts with the tag `latest`, made once below the target directory by scripts/make-base.py.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use super::{repository, run};
+use super::{repository, run, scratch_home};
 
 /// A small system of two layers around busybox, with every kind of entry and both kinds of whiteouts.
 pub fn busybox() -> PathBuf {
@@ -21,7 +21,7 @@ pub fn files(count: usize) -> PathBuf {
 }
 
 fn base(kind: &str, folder: &str) -> PathBuf {
-    let layout = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bases").join(folder);
+    let layout = scratch_home().join("bases").join(folder);
     run(Command::new(repository().join("scripts/make-base.py")).arg(kind).arg(&layout));
     layout
 }

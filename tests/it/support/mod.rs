@@ -8,7 +8,7 @@ pub mod registry;
 pub mod tree;
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// The top of the repository.
@@ -16,10 +16,16 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Where the tests keep what they make, on the disk that holds the target directory.
+fn scratch_home() -> &'static Path {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    fs::create_dir_all(home).unwrap();
+    home
+}
+
 /// A new directory on the disk that holds the target directory; removed when dropped.
 pub fn scratch() -> tempfile::TempDir {
-    fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+    tempfile::tempdir_in(scratch_home()).unwrap()
 }
 
 /// Runs a program to its end and returns what it printed; panics with its complaint when it fails.
@@ -41,9 +47,7 @@ pub enum Machine {
 
 /// Waits for the machine; it is given back when the file is dropped. Holds between threads and between processes.
 pub fn machine(wanted: Machine) -> File {
-    let path: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("machine.lock");
-    fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let lock = File::create(path).unwrap();
+    let lock = File::create(scratch_home().join("machine.lock")).unwrap();
     match wanted {
         Machine::Shared => lock.lock_shared().unwrap(),
         Machine::Alone => lock.lock().unwrap(),

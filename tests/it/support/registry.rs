@@ -1,7 +1,7 @@
 //! A real registry on loopback with a store of its own, for as long as the value lives.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,7 +18,9 @@ pub struct Registry {
 impl Registry {
     /// Starts one on a free port and waits until it answers.
     pub fn start() -> Registry {
-        // Another process can take the port between the look and the use; then the registry ends and we look again.
+        // One at a time looks for a port; where another program takes it before the use, the registry ends and we look again.
+        let lock = fs::File::create(super::scratch_home().join("registry.lock")).unwrap();
+        lock.lock().unwrap();
         (0..5)
             .find_map(|_| Registry::try_start())
             .expect("docker-registry does not start (see scripts/install-deps.sh)")
@@ -48,8 +50,8 @@ impl Registry {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return self.get("/v2/", "*/*").0 == 200;
+            if self.try_get("/v2/", "*/*").is_ok_and(|(status, _)| status == 200) {
+                return true;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -69,14 +71,19 @@ impl Registry {
 
     /// Status and body of a GET.
     pub fn get(&self, path: &str, accept: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{}\r\nAccept: {accept}\r\n\r\n", self.port).unwrap();
+        self.try_get(path, accept).unwrap()
+    }
+
+    fn try_get(&self, path: &str, accept: &str) -> io::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{}\r\nAccept: {accept}\r\n\r\n", self.port);
+        stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
+        stream.read_to_end(&mut answer)?;
         let answer = String::from_utf8_lossy(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-        (status, body.to_owned())
+        Ok((status, body.to_owned()))
     }
 }
 
