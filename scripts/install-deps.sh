@@ -4,8 +4,9 @@
 set -euo pipefail
 
 packages=(
-    ca-certificates gcc git libc6-dev make               # to compile
-    busybox-static debootstrap python3 wget xz-utils      # base images
+    ca-certificates gcc git libc6-dev make                # to compile
+    busybox-static debootstrap debian-archive-keyring     # base images
+    python3 wget xz-utils                                 # to make them
     docker-registry skopeo umoci buildah                  # an independent registry, readers and writers
     podman runc catatonit                                 # a container engine
     golang-github-containers-common                       # its seccomp profile

@@ -131,13 +131,16 @@ def files_layer(path, count):
 
 
 def mirror():
-    """Where apt gets the suite from on this machine."""
-    filters = ["Created-By: Packages", f"Codename: {SUITE}", "Component: main"]
-    listing = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI)", *filters], check=True, capture_output=True, text=True)
-    places = [place for place in listing.stdout.split() if "security" not in place]
-    if not places:
-        sys.exit(f"make-base.py: apt has no source for {SUITE} on this machine")
-    return places[0]
+    """Where apt gets Debian from on this machine."""
+    filters = ["Created-By: Packages", "Origin: Debian", "Label: Debian", "Component: main"]
+    ask = ["apt-get", "indextargets", "--format", "$(REPO_URI)", *filters]
+    for attempt in range(2):
+        places = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.split()
+        if places:
+            return places[0]
+        if attempt == 0:  # apt answers from its lists, which a fresh machine does not have yet
+            subprocess.run(["apt-get", "-qq", "update"], check=True)
+    sys.exit("make-base.py: apt has no source for Debian on this machine")
 
 
 def debian_layer(path, work):
