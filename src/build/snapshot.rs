@@ -9,16 +9,9 @@ use tracing::warn;
 
 use super::timings::{StepTiming, nanos};
 use super::{Request, Verify};
-use crate::layer;
-use crate::oci::{Compression, Descriptor, DiffId, Digest, Format, MediaType};
+use crate::layer::{self, Layer};
 use crate::rootfs::Root;
-use crate::snapshot::{Baseline, Candidates, Change, ChangeSet, diff};
-
-/// A layer whose blob is stored.
-pub(super) struct NewLayer {
-    pub(super) descriptor: Descriptor,
-    pub(super) diff_id: DiffId,
-}
+use crate::snapshot::{Baseline, Candidates, Change, ChangeSet, Contents, diff};
 
 /// Compares, writes the layer if anything changed, and brings the baseline up to date.
 pub(super) fn take(
@@ -27,7 +20,7 @@ pub(super) fn take(
     baseline: &mut Baseline,
     candidates: &Candidates,
     timing: &mut StepTiming,
-) -> Result<Option<NewLayer>> {
+) -> Result<Option<Layer>> {
     let started = Instant::now();
     let diff = diff(root, baseline, candidates).context("snapshot")?;
     timing.diff_ns = nanos(started.elapsed());
@@ -44,13 +37,13 @@ pub(super) fn take(
     let started = Instant::now();
     let written = if diff.changes.is_empty() { None } else { Some(write(request, root, &diff.changes)?) };
     timing.layer_ns = nanos(started.elapsed());
-    let (layer, new) = written.unzip();
-    if let Some(layer) = &layer {
+    let contents = written.as_ref().map(|layer| &layer.contents);
+    baseline.apply(diff, contents.unwrap_or(&Contents::default()));
+    if let Some(layer) = &written {
         timing.bytes_in += layer.uncompressed_size;
-        timing.bytes_out = layer.size;
+        timing.bytes_out = layer.descriptor.size;
     }
-    baseline.apply(diff, &layer.map(|layer| layer.contents).unwrap_or_default());
-    Ok(new)
+    Ok(written)
 }
 
 fn count(candidates: &Candidates, stats: u64) -> u64 {
@@ -62,20 +55,14 @@ fn count(candidates: &Candidates, stats: u64) -> u64 {
     }
 }
 
-fn write(request: &Request, root: &Root, changes: &ChangeSet) -> Result<(layer::Layer, NewLayer)> {
+fn write(request: &Request, root: &Root, changes: &ChangeSet) -> Result<Layer> {
     let mut blob = request.blobs.writer()?;
     let mut sink = BufWriter::with_capacity(1 << 17, &mut blob);
     let layer = layer::write(root, changes, &layer::Options::default(), &mut sink).context("write the layer")?;
     sink.flush().context("write the layer")?;
     drop(sink);
-    let digest = Digest::sha256(layer.digest);
-    blob.finish(Some(&digest))?;
-    let media_type = MediaType::Layer(Format::Oci, Compression::Gzip);
-    let new = NewLayer {
-        descriptor: Descriptor::new(media_type, digest, layer.size),
-        diff_id: DiffId(Digest::sha256(layer.diff_id)),
-    };
-    Ok((layer, new))
+    blob.finish(Some(&layer.descriptor.digest))?;
+    Ok(layer)
 }
 
 /// Walks everything too and fails, naming paths, if the nominated candidates led to another change set.

@@ -16,6 +16,7 @@ use super::timings::{StepTiming, nanos};
 use super::{Error, Request, Timings, kept, now, snapshot};
 use crate::context::Context;
 use crate::dockerfile::{Instruction, Located};
+use crate::layer::Layer;
 use crate::oci::{History, Image};
 use crate::plan::{Base, Plan, Source, Stage, Step};
 use crate::rootfs::Root;
@@ -180,7 +181,7 @@ impl<'a> Builder<'a> {
         step: &Step,
         current: &mut Current,
         timing: &mut StepTiming,
-    ) -> Result<Option<snapshot::NewLayer>> {
+    ) -> Result<Option<Layer>> {
         let is_run = matches!(step.located.instruction, Instruction::Run(_));
         let began = Instant::now();
         if let Some(disk) = current.disk.as_mut().filter(|_| is_run) {
@@ -276,8 +277,8 @@ fn candidates(touched: Touched, disk: &mut Disk, timing: &mut StepTiming) -> Can
     }
 }
 
-fn extend(current: &mut Current, layer: Option<snapshot::NewLayer>, text: &str) -> Result<()> {
-    let history = History { created: Some(now()), created_by: text.to_owned(), ..History::default() };
+fn extend(current: &mut Current, layer: Option<Layer>, text: &str) -> Result<()> {
+    let history = History { created: Some(now()), created_by: Some(text.to_owned()), ..History::default() };
     match layer {
         Some(layer) => current.image.append(layer.descriptor, layer.diff_id, history)?,
         None => current.image.push_history(history),
