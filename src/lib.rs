@@ -4,14 +4,16 @@
 //! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `rootfs`; 2 `registry` `context` `snapshot`; 3 `layer` `steps`;
 //! 5 `build` `export`; 6 `cli`.
 
-pub mod codec;
-pub mod layer;
-pub mod oci;
-pub mod rootfs;
-pub mod store;
 #![deny(unsafe_code)]
 
+pub mod codec;
+pub mod context;
+pub mod dockerfile;
+pub mod layer;
+pub mod oci;
+pub mod plan;
 pub mod rootfs;
-pub mod steps;
-pub mod sys;
 pub mod snapshot;
+pub mod steps;
+pub mod store;
+pub mod sys;
