@@ -44,6 +44,11 @@ impl Args {
         self.build.get(name).cloned().or(default).or_else(|| self.global.get(name).cloned())
     }
 
+    /// The build argument `name`: it wins over any default, which then need not be expanded.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.build.get(name).map(String::as_str)
+    }
+
     /// The value of a global ARG or of a platform's: what FROM can use.
     pub fn global(&self, name: &str) -> Option<&str> {
         self.global.get(name).map(String::as_str)

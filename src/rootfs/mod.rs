@@ -3,9 +3,11 @@
 //! Everything that comes from outside (base layers, archives, contexts) is hostile here: nothing resolves out of the root.
 
 pub mod archive;
+mod copy;
 mod cursor;
 mod entry;
 mod error;
+mod extract;
 mod make;
 mod observe;
 mod open;
@@ -20,9 +22,11 @@ pub mod users;
 mod write;
 mod xattr;
 
+pub use copy::{Copier, Filter, Owner, Selection, Stamp};
 pub use cursor::Cursor;
 pub use entry::{ContentDigest, Entry, Kind, Node, Timestamp, Xattrs};
 pub use error::{Error, Result};
+pub use extract::ExtractError;
 pub use make::Made;
 pub use path::RootPath;
 pub use remove::clear;
