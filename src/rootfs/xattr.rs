@@ -45,13 +45,12 @@ pub(super) fn read_open(fd: BorrowedFd<'_>) -> Result<Xattrs> {
     collect(list, |attribute, buffer| fgetxattr(fd, attribute, buffer))
 }
 
-/// Sets the attributes of an open file or directory to `wanted`: others that a layer carries are removed. Returns the names
-/// that the file system or our privileges do not allow.
-pub(super) fn replace(fd: BorrowedFd<'_>, wanted: &Xattrs) -> Result<Vec<Box<[u8]>>> {
+/// Removes those attributes of an open file or directory that a layer carries and `wanted` has not.
+pub(super) fn remove_others(fd: BorrowedFd<'_>, wanted: &Xattrs) -> Result<()> {
     for name in read_open(fd)?.keys().filter(|name| !wanted.contains_key(*name)) {
         fremovexattr(fd, &name[..])?;
     }
-    set(fd, wanted)
+    Ok(())
 }
 
 /// Adds attributes to an open file or directory and returns the names that cannot be set here.
