@@ -4,7 +4,7 @@
 //! event that is not understood is a loss and never a silent gap. The kernel aligns nothing beyond four bytes inside an
 //! event, so everything is read by byte offsets. See fanotify(7) and `linux/fanotify.h`.
 
-use libc::{FAN_CREATE, FAN_DELETE, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME};
+use libc::{FAN_ATTRIB, FAN_CLOSE_WRITE, FAN_CREATE, FAN_DELETE, FAN_MODIFY, FAN_ONDIR, FAN_Q_OVERFLOW, FAN_RENAME};
 
 use crate::handle::Handle;
 use crate::options::EventClasses;
@@ -157,8 +157,13 @@ fn check(event: &Event<'_>) -> Result<(), Lost> {
     if event.is_directory() && event.at.is_none() {
         return Err(Lost::Malformed("a directory's event without a name"));
     }
+    if event.mask & !FAN_ONDIR == 0 {
+        return Err(Lost::Malformed("an event of no class"));
+    }
+    // A name that comes or goes says all by itself (an overlay cannot encode what was removed from its lower layer); a
+    // changed object may have names elsewhere.
     let own = event.is_directory() && event.at.is_some_and(|place| place.name == b".");
-    if event.target.is_none() && !own {
+    if event.target.is_none() && event.mask & (FAN_ATTRIB | FAN_MODIFY | FAN_CLOSE_WRITE) != 0 && !own {
         return Err(Lost::Malformed("an event without a target"));
     }
     Ok(())
@@ -184,3 +189,6 @@ fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> Result<[u8; N], Lost
     let rest = bytes.get(offset..).unwrap_or_default();
     rest.first_chunk().copied().ok_or(Lost::Malformed("an event cut short"))
 }
+
+#[cfg(test)]
+mod tests;

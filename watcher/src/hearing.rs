@@ -196,3 +196,6 @@ impl Ledger {
 pub fn unreadable(error: Errno) -> Lost {
     Lost::Io { call: "read fanotify", source: error.into() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,8 @@ mod recorder;
 mod recording;
 mod refused;
 mod resolve;
+#[cfg(test)]
+mod samples;
 mod selftest;
 mod sightings;
 #[allow(unsafe_code)]
