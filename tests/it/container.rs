@@ -43,12 +43,19 @@ fn trial(dockerfile: &str) -> Trial {
 }
 
 impl Trial {
-    /// `podman run` with the context at /workspace, the base as a layout at /base, and the program's arguments.
-    fn command(&self, args: &[&str]) -> Command {
+    /// `podman run` with the context at /workspace and the base as a layout at /base, both read-only.
+    fn container(&self, options: &[&str]) -> Command {
         let mut command = self.engine.container();
         command.arg("--volume").arg(format!("{}:/workspace:ro", self.context.path().display()));
         command.arg("--volume").arg(format!("{}:/base:ro", bases::busybox().display()));
-        command.arg("silt").args(args);
+        command.args(options).arg("silt");
+        command
+    }
+
+    /// The same with the program's arguments.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.container(&[]);
+        command.args(args);
         command
     }
 }
@@ -109,10 +116,8 @@ fn a_container_that_is_stopped_ends_with_143_in_time() {
     let trial = trial("FROM base\nRUN trap '' TERM; echo the step runs; sleep 1005\n");
     let (log, name) = (trial.context.path().join("log"), "stopped");
     let output = fs::File::create(&log).unwrap();
-    let mut command = trial.engine.container();
-    command.args(["--name", name, "--volume"]).arg(format!("{}:/workspace:ro", trial.context.path().display()));
-    command.arg("--volume").arg(format!("{}:/base:ro", bases::busybox().display()));
-    command.args(["silt", "--build-context=base=oci-layout:///base:latest", "--no-push"]);
+    let mut command = trial.container(&["--name", name]);
+    command.args(["--build-context=base=oci-layout:///base:latest", "--no-push"]);
     let mut child = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
     for _ in 0..600 {
         let said = fs::read_to_string(&log).unwrap();
@@ -125,4 +130,23 @@ fn a_container_that_is_stopped_ends_with_143_in_time() {
     run(trial.engine.podman().args(["stop", "--time=12", name]));
     let code = child.wait().unwrap().code();
     assert_eq!(code, Some(143), "{}", fs::read_to_string(&log).unwrap());
+}
+
+#[test]
+fn a_digest_file_survives_in_the_root_that_is_cleared_and_in_a_mount() {
+    let trial = trial("FROM base AS one\nRUN echo 1 > /one\nFROM base\nCOPY --from=one /one /two\n");
+    let check = |place: &str, options: &[&str], name: &str| {
+        let mut command = trial.container(&[&["--name", name], options].concat());
+        let digest_file = format!("--digest-file={place}");
+        run(command.args(["--build-context=base=oci-layout:///base:latest", "--no-push", &digest_file]));
+    };
+    let copy = trial.context.path().join("copy");
+    check("/digest", &[], "inside");
+    run(trial.engine.podman().args(["cp", "inside:/digest"]).arg(&copy));
+    assert!(fs::read_to_string(&copy).unwrap().starts_with("sha256:"));
+
+    let mounted = trial.context.path().join("termination-log");
+    fs::write(&mounted, "").unwrap();
+    check("/dev/termination-log", &["--volume", &format!("{}:/dev/termination-log", mounted.display())], "mounted");
+    assert!(fs::read_to_string(&mounted).unwrap().starts_with("sha256:"));
 }

@@ -101,14 +101,13 @@ fn labels_and_arguments_of_the_command_line_reach_the_image() {
 }
 
 #[test]
-fn two_builds_of_one_context_push_only_what_differs_in_name() {
+fn the_layers_of_the_base_are_passed_through_untouched() {
     let registry = Registry::start();
     let name = registry.name("app:1");
     drop(build().arg(format!("--destination={name}")).succeed());
     let first = image::unpack(&format!("docker://{name}"));
     drop(build().arg(format!("--destination={name}")).succeed());
     let second = image::unpack(&format!("docker://{name}"));
-    // The layers of the base are passed through untouched.
     for layer in 0..2 {
         assert_eq!(first.manifest()["layers"][layer]["digest"], second.manifest()["layers"][layer]["digest"]);
         let base = image::manifest(&bases::busybox())["layers"][layer]["digest"].clone();

@@ -57,7 +57,7 @@ impl Engine {
     /// `podman run` as a cluster would start the container: the network of the host, Docker's capabilities.
     pub fn container(&self) -> Command {
         let mut command = self.podman();
-        command.args(["run", "--rm", "--network=host", "--pull=never", "--cap-drop=all"]);
+        command.args(["run", "--network=host", "--pull=never", "--cap-drop=all"]);
         command.args(CAPABILITIES.map(|name| format!("--cap-add={name}")));
         command
     }
