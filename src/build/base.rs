@@ -27,7 +27,7 @@ impl<'a> Bases<'a> {
         Bases { request, blobs, timings, fetched: BTreeMap::new() }
     }
 
-    /// The image that `base` names. Its blobs are in the build's blob directory afterwards.
+    /// The image that `base` names. Its layers may still be in its registry.
     pub(super) fn fetch(&mut self, base: &Base) -> Result<Image> {
         match base {
             Base::Scratch => Ok(Image::scratch(&self.request.platform)),
@@ -51,19 +51,22 @@ impl<'a> Bases<'a> {
     fn pull(&self, name: &str) -> Result<Image> {
         let reference: Reference = name.parse()?;
         info!("Retrieving image {reference}");
-        Ok(self.request.registry.pull(&reference, &self.request.platform, self.blobs)?)
+        Ok(self.request.registry.resolve(&reference, &self.request.platform)?.image)
     }
 
     fn load(&self, name: &str) -> Result<Image> {
         let Some(NamedContext::OciLayout(location)) = self.request.contexts.get(name) else {
             bail!("there is no named context {name:?}");
         };
-        info!("Reading image {name} from {location}");
+        info!("Reading image {name} from {}", location.path.display());
         Ok(store::read_layout(location, &self.request.platform, self.blobs)?)
     }
 
     /// Unpacks `image` over what stands in `root`, and returns the record of both.
     pub(super) fn unpack(&self, image: &Image, root: &Root) -> Result<Tree> {
+        let started = Instant::now();
+        self.request.registry.fetch(image, self.blobs)?;
+        self.timings.add_since(started, |totals| &mut totals.pull_ns);
         let started = Instant::now();
         let mut unpacker = Unpacker::over(root, scan(root)?);
         for layer in image.layers() {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::site::{Place, Site};
-use crate::rootfs::{Root, RootPath, copy_tree};
+use crate::rootfs::{Copier, Owner, Root, RootPath, Selection, Stamp};
 
 /// Takes the tree of a finished stage out of the way of the next one, into the work directory, and opens it there.
 ///
@@ -24,6 +24,12 @@ pub(super) fn keep(site: &Site, root: Root, index: usize) -> Result<Root> {
     Ok(Root::open(&kept)?)
 }
 
+fn copy(from: &Root, to: &Root, path: &RootPath) -> Result<()> {
+    let protected = |path: &RootPath, _| if from.is_protected(path) { Selection::Skip } else { Selection::Take };
+    let mut copier = Copier::new(from, to, Stamp { owner: Owner::Kept, mode: None }, &protected);
+    Ok(copier.copy(path, path)?)
+}
+
 fn move_top_level(root: &Root, kept: &Path) -> Result<()> {
     fs::create_dir_all(kept).with_context(|| format!("create {}", kept.display()))?;
     let to = Root::open(kept)?;
@@ -34,7 +40,7 @@ fn move_top_level(root: &Root, kept: &Path) -> Result<()> {
         }
         let moved = !root.holds_protected(&path) && fs::rename(path.below(root.path()), path.below(kept)).is_ok();
         if !moved {
-            copy_tree(root, &path, &to, &path).with_context(|| format!("copy {path} for later stages"))?;
+            copy(root, &to, &path).with_context(|| format!("copy {path} for later stages"))?;
         }
     }
     Ok(())

@@ -30,7 +30,7 @@ use crate::oci::{Image, Platform};
 use crate::plan::{self, Plan, PlatformNames};
 use crate::registry;
 use crate::steps::run::Control;
-use crate::store::{BlobDir, LayoutLocation};
+use crate::store::{BlobDir, LayoutSource};
 
 /// How the changes of a RUN are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub enum Verify {
 #[derive(Clone, Debug)]
 pub enum NamedContext {
     /// An image in an OCI layout.
-    OciLayout(LayoutLocation),
+    OciLayout(LayoutSource),
 }
 
 /// All that a build depends on besides the machine.

@@ -21,7 +21,7 @@ use crate::oci::{History, Image};
 use crate::plan::{Base, Plan, Source, Stage, Step};
 use crate::rootfs::Root;
 use crate::snapshot::{Baseline, Candidates};
-use crate::steps::{self, Arguments, Sources, StageState, Touched, Variables, run};
+use crate::steps::{self, Sources, StageState, Touched, run};
 
 /// What all stages share.
 pub(super) struct Builder<'a> {
@@ -84,9 +84,8 @@ impl<'a> Builder<'a> {
 
     /// Builds the stages of `plan` and returns the image of the last.
     pub(super) fn stages(mut self, plan: &Plan) -> Result<Image, Error> {
-        let arguments = arguments(self.request, plan);
         for stage in &plan.stages {
-            let current = self.stage(stage, &arguments)?;
+            let current = self.stage(stage, plan)?;
             let finished = self.finish(stage, current)?;
             self.finished.push(finished);
         }
@@ -94,9 +93,9 @@ impl<'a> Builder<'a> {
         Ok(last.image)
     }
 
-    fn stage(&mut self, stage: &Stage, arguments: &Arguments) -> Result<Current, Error> {
+    fn stage(&mut self, stage: &Stage, plan: &Plan) -> Result<Current, Error> {
         info!("{}", one_line(&stage.from.text));
-        let mut current = self.begin(stage, arguments).map_err(|cause| self.at(&stage.from, cause))?;
+        let mut current = self.begin(stage, plan).map_err(|cause| self.at(&stage.from, cause))?;
         for step in &stage.steps {
             self.step(stage, step, &mut current).map_err(|cause| self.at(&step.located, cause))?;
         }
@@ -107,7 +106,7 @@ impl<'a> Builder<'a> {
         Error::at(&self.context.dockerfile_name(), located.span, &located.text, cause)
     }
 
-    fn begin(&mut self, stage: &Stage, arguments: &Arguments) -> Result<Current> {
+    fn begin(&mut self, stage: &Stage, plan: &Plan) -> Result<Current> {
         if let Some(platform) = &stage.platform {
             let wanted = platform.parse::<crate::oci::Platform>()?;
             if wanted != self.request.platform {
@@ -121,7 +120,7 @@ impl<'a> Builder<'a> {
             }
             base => {
                 let image = self.bases.fetch(base)?;
-                let state = StageState::new(image.config.clone(), arguments.clone());
+                let state = StageState::new(image.config.clone(), plan.args.clone(), plan.escape);
                 (image, state)
             }
         };
@@ -205,7 +204,7 @@ impl<'a> Builder<'a> {
             self.unpack_source(&step.source)?;
         }
         let tree = match &step.source {
-            None | Some(Source::Context) => steps::Tree::of_context(self.context, &self.context_root),
+            None | Some(Source::Context) => steps::Tree::Context { root: &self.context_root, context: self.context },
             Some(Source::Stage(position)) => {
                 let tree = self.finished.get(*position).and_then(|finished| finished.tree.as_ref());
                 steps::Tree::Files(tree.context("the source stage was not kept")?)
@@ -284,9 +283,4 @@ fn extend(current: &mut Current, layer: Option<Layer>, text: &str) -> Result<()>
         None => current.image.push_history(history),
     }
     Ok(())
-}
-
-fn arguments(request: &Request, plan: &Plan) -> Arguments {
-    let build = request.build_args.iter().collect::<Variables>();
-    Arguments { build, global: plan.args.globals().collect(), escape: plan.escape }
 }

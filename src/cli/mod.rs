@@ -22,7 +22,7 @@ use clap::Parser as _;
 use tracing::{error, info, warn};
 
 use crate::build::{self, Request, Site, Timings};
-use crate::export::{self, DigestFile};
+use crate::export;
 use crate::oci::Platform;
 use crate::registry;
 use crate::steps::run::{Control, Program};
@@ -85,8 +85,7 @@ fn carry_out(
     control: &Control,
     timings: &Timings,
 ) -> Result<(), build::Error> {
-    let destinations = request::destinations(flags)?;
-    let digest_file = flags.digest_file.as_deref().map(DigestFile::open).transpose().context("--digest-file")?;
+    let mut destinations = request::destinations(flags)?;
     let request = request(flags, env, prepared)?;
     let site = Site {
         place: prepared.place.clone(),
@@ -95,11 +94,8 @@ fn carry_out(
     };
     let image = build::run(&request, site, control, timings)?;
     let started = Instant::now();
-    let digest = export::export(&image, &request.blobs, &request.registry, &destinations)?;
+    let digest = export::to_all(&image, &request.blobs, &request.registry, &mut destinations)?;
     timings.add_since(started, |totals| &mut totals.push_ns);
-    if let Some(file) = digest_file {
-        file.write(&digest).context("--digest-file")?;
-    }
     info!("Built image {digest}");
     Ok(())
 }
@@ -115,7 +111,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared) -> Result<Request> {
         snapshot_mode: request::snapshot_mode(flags),
         verify: request::verify(flags),
         platform: Platform::host(),
-        registry: registry::Client::new(&request::policy(flags))?,
+        registry: registry::Client::new(request::policy(flags))?,
         blobs: BlobDir::create(&prepared.work)?,
     })
 }

@@ -8,9 +8,10 @@ use anyhow::{Context as _, Result, bail};
 use super::env::Env;
 use super::flags::{self, Flags};
 use crate::build::{NamedContext, Place, SnapshotMode, Verify};
-use crate::export::Destinations;
+use crate::export::{Destinations, DigestFile};
 use crate::oci::Reference;
-use crate::registry::{Access, Policy};
+use crate::registry::Policy;
+use crate::store::LayoutSource;
 use crate::rootfs::RootPath;
 
 /// Where the build takes place and whose directories it makes.
@@ -61,7 +62,7 @@ pub(super) fn contexts(flags: &Flags) -> Result<BTreeMap<String, NamedContext>> 
         let Some(layout) = location.strip_prefix("oci-layout://") else {
             bail!("--build-context={name}={location}: only oci-layout://PATH[:TAG] is supported yet");
         };
-        let layout = layout.parse().with_context(|| format!("--build-context={name}={location}"))?;
+        let layout = LayoutSource::parse(layout).with_context(|| format!("--build-context={name}"))?;
         Ok((name.to_lowercase(), NamedContext::OciLayout(layout)))
     };
     flags.build_context.iter().map(context).collect()
@@ -81,10 +82,11 @@ pub(super) fn ignored(flags: &Flags, place: &Place) -> Result<Vec<RootPath>> {
 
 /// How registries are spoken to.
 pub(super) fn policy(flags: &Flags) -> Policy {
-    let access = |insecure, skip| Access { insecure, skip_tls_verify: skip };
     Policy {
-        pull: access(flags.insecure_pull, flags.skip_tls_verify_pull),
-        push: access(flags.insecure, flags.skip_tls_verify),
+        insecure_pull: flags.insecure_pull,
+        insecure_push: flags.insecure,
+        skip_tls_verify_pull: flags.skip_tls_verify_pull,
+        skip_tls_verify_push: flags.skip_tls_verify,
         insecure_registries: flags.insecure_registry.iter().cloned().collect(),
         skip_tls_verify_registries: flags.skip_tls_verify_registry.iter().cloned().collect(),
     }
@@ -96,15 +98,18 @@ pub(super) fn policy(flags: &Flags) -> Policy {
 /// A destination that is no image name, or none at all without `--no-push`, as in kaniko.
 pub(super) fn destinations(flags: &Flags) -> Result<Destinations> {
     let parse = |name: &String| name.parse::<Reference>().with_context(|| format!("--destination={name}"));
-    let names = flags.destination.iter().map(parse).collect::<Result<Vec<_>>>()?;
-    if names.is_empty() && !flags.no_push {
+    let push = flags.destination.iter().map(parse).collect::<Result<Vec<_>>>()?;
+    if push.is_empty() && !flags.no_push {
         bail!("give --destination=IMAGE, or --no-push to build only");
     }
+    let digest_file = flags.digest_file.as_deref().map(DigestFile::open).transpose().context("--digest-file")?;
     Ok(Destinations {
-        names,
-        push: !flags.no_push,
+        push,
+        no_push: flags.no_push,
         tar_path: flags.tar_path.clone(),
         oci_layout_path: flags.oci_layout_path.clone(),
+        digest_file,
+        ..Destinations::default()
     })
 }
 
@@ -140,7 +145,7 @@ mod tests {
     #[test]
     fn a_build_without_destination_must_say_so() {
         assert!(destinations(&flags(&[])).is_err());
-        assert!(!destinations(&flags(&["--no-push"])).expect("ok").push);
+        assert!(destinations(&flags(&["--no-push"])).expect("ok").no_push);
         let error = format!("{:#}", destinations(&flags(&["-d", "UPPER/case"])).expect_err("no image name"));
         assert!(error.contains("--destination=UPPER/case"), "{error}");
     }
