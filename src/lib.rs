@@ -4,6 +4,8 @@
 //! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `rootfs`; 2 `registry` `context` `snapshot`; 3 `layer` `steps`;
 //! 5 `build` `export`; 6 `cli`.
 
+pub mod export;
 pub mod oci;
+pub mod registry;
 pub mod rootfs;
 pub mod store;

@@ -42,6 +42,11 @@ impl BlobDir {
         self.dir.join("blobs").join(digest.algorithm().name()).join(digest.hex())
     }
 
+    /// The error of a failed call on a blob.
+    pub(crate) fn failed(&self, call: &'static str, blob: &Descriptor, error: io::Error) -> Error {
+        Error::io(call, &self.path(&blob.digest))(error)
+    }
+
     /// Whether the blob is there.
     pub fn has(&self, digest: &Digest) -> bool {
         fs::symlink_metadata(self.path(digest)).is_ok_and(|metadata| metadata.is_file())
@@ -110,12 +115,16 @@ impl BlobDir {
         }
         let mut writer = self.writer_for(descriptor)?;
         let mut source = BufReader::with_capacity(1 << 17, source.take(descriptor.size.saturating_add(1)));
-        let copied = io::copy(&mut source, &mut writer);
-        writer.finish_after(copied.map_err(Error::io("copy", from)), descriptor)
+        match io::copy(&mut source, &mut writer) {
+            Err(error) if error.kind() != io::ErrorKind::FileTooLarge => return Err(Error::io("copy", from)(error)),
+            _ => {}
+        }
+        writer.finish(Some(&descriptor.digest)).map(drop)
     }
 }
 
-/// Writes one blob: hashes what passes, and gives it its name at the end. Dropped before that, it leaves nothing.
+/// Writes one blob of a known or unknown size: a write of more than the known size fails with `FileTooLarge`, and `finish` then says
+/// so. Hashes what passes, and gives it its name at the end. Dropped before that, it leaves nothing.
 pub struct BlobWriter {
     blobs: BlobDir,
     file: NamedTempFile,
@@ -138,14 +147,6 @@ impl BlobWriter {
         let path = self.blobs.path(&actual);
         self.file.persist(&path).map_err(|error| Error::io("rename", &path)(error.error))?;
         Ok((actual, size))
-    }
-
-    /// Ends a copy: a blob that is too long is reported as such and not as the failed write.
-    pub(crate) fn finish_after<T>(self, copied: Result<T, Error>, descriptor: &Descriptor) -> Result<(), Error> {
-        if self.size <= descriptor.size {
-            copied?;
-        }
-        self.finish(Some(&descriptor.digest)).map(drop)
     }
 }
 

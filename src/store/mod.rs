@@ -9,6 +9,7 @@ mod layout;
 mod layout_dir;
 
 pub use archive::write as write_archive;
+pub(crate) use blobs::check_bytes;
 pub use blobs::{BlobDir, BlobWriter};
 pub use layout::{LayoutSource, read as read_layout, write as write_layout};
 
