@@ -4,8 +4,22 @@
 //! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `rootfs`; 2 `registry` `context` `snapshot`; 3 `layer` `steps`;
 //! 5 `build` `export`; 6 `cli`.
 
+#![deny(unsafe_code)]
+
+pub mod build;
+pub mod cli;
+pub mod codec;
+pub mod context;
+pub mod dockerfile;
 pub mod export;
+pub mod layer;
+pub mod log;
 pub mod oci;
+pub mod plan;
 pub mod registry;
 pub mod rootfs;
+pub mod snapshot;
+pub mod steps;
 pub mod store;
+#[allow(unsafe_code)]
+mod sys;

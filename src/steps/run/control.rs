@@ -1,0 +1,206 @@
+//! The executor's side of a RUN: starts the supervisor, waits for its report, and can cancel it from another thread.
+//!
+//! Cancelling closes the socket. The supervisor takes that as the order to end everything, and the same happens when the
+//! executor dies: there is one way to stop a step, and no process id that could be stale.
+
+use std::fs::File;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::error::{Error, failed};
+use super::order::{Order, Task, receive_report, send_order};
+use super::spec::{Isolation, Outcome, RunSpec};
+use super::strays;
+use super::supervisor::SUPERVISE;
+
+/// How long a cancelled supervisor may take to end the step before it is killed itself; longer than it gives the strays.
+const PATIENCE: Duration = strays::PATIENCE.saturating_add(Duration::from_secs(2));
+
+/// The program that is started as supervisor, held open: its file may be replaced or deleted while a build runs in `/`.
+#[derive(Debug)]
+pub struct Program(File);
+
+impl Program {
+    /// This very program. To be called early, before the build touches `/`.
+    pub fn own() -> io::Result<Self> {
+        Program::open(Path::new("/proc/self/exe"))
+    }
+
+    /// The program at `path`, which must call [`super::supervise_main`] when its first argument is [`SUPERVISE`].
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Program(File::open(path)?))
+    }
+
+    /// The new process finds the descriptor under the same number: it is closed only by execve(2) itself.
+    fn supervisor(&self) -> Command {
+        let mut command = Command::new(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
+        command.arg0("silt").arg(SUPERVISE).env_clear();
+        command
+    }
+}
+
+/// The handle by which any thread can end the step that runs now and forbid further ones.
+#[derive(Debug)]
+pub struct Control {
+    program: Program,
+    state: Mutex<State>,
+    /// Told when no step runs any more.
+    idle: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: Option<UnixStream>,
+    /// A supervisor was started and has not been waited for yet.
+    busy: bool,
+    cancelled: Option<i32>,
+}
+
+impl Control {
+    /// A handle for steps whose supervisor is `program`.
+    pub fn new(program: Program) -> Self {
+        Control { program, state: Mutex::default(), idle: Condvar::new() }
+    }
+
+    /// Ends the running step and everything below it with SIGKILL, and makes [`run`] return [`Error::Cancelled`] now and
+    /// for ever. It does not wait; `run` returns within seconds. `signal` is only remembered; the first one counts.
+    pub fn cancel(&self, signal: i32) {
+        let mut state = self.state();
+        state.cancelled.get_or_insert(signal);
+        if let Some(socket) = state.running.take() {
+            // It fails only if the supervisor's end is gone, and then there is nothing to cancel.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Waits until no step runs, as [`run`] sees to within seconds after [`Control::cancel`].
+    pub fn wait_idle(&self) {
+        let waited = self.idle.wait_while(self.state(), |state| state.busy);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The signal given to [`Control::cancel`], if it was called.
+    pub fn cancelled(&self) -> Option<i32> {
+        self.state().cancelled
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.cancelled().map_or(Ok(()), |signal| Err(Error::Cancelled { signal }))
+    }
+
+    fn end(&self) {
+        let mut state = self.state();
+        state.running = None;
+        state.busy = false;
+        self.idle.notify_all();
+    }
+
+    fn begin(&self, socket: &UnixStream) -> Result<(), Error> {
+        let socket = socket.try_clone().map_err(failed("duplicate the supervisor's socket"))?;
+        let mut state = self.state();
+        match state.cancelled {
+            Some(signal) => Err(Error::Cancelled { signal }),
+            None => {
+                state.running = Some(socket);
+                state.busy = true;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Runs the command of `spec` to its end, and ends whatever it left running. One step at a time for one `control`.
+pub fn run(spec: &RunSpec, control: &Control) -> Result<Outcome, Error> {
+    carry_out(&Order { spec: spec.clone(), task: Task::Run }, control)
+}
+
+/// The best isolation that really works here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detected {
+    /// What works.
+    pub isolation: Isolation,
+    /// Why nothing better does, in words for the log; `None` where there is nothing better.
+    pub refused: Option<String>,
+}
+
+/// Finds the isolation for steps in `root` by doing all that a step does but the execve(2).
+///
+/// `root` is left as it was. The error is that of the plainest way, chroot(2).
+pub fn detect(root: &Path, control: &Control) -> Result<Detected, Error> {
+    if root == Path::new("/") {
+        return Ok(Detected { isolation: Isolation::InPlace, refused: None });
+    }
+    let refused = match probe(root, Isolation::Isolated, control) {
+        Ok(_) => return Ok(Detected { isolation: Isolation::Isolated, refused: None }),
+        Err(cancelled @ Error::Cancelled { .. }) => return Err(cancelled),
+        Err(why) => format!("no namespaces of its own: {why}"),
+    };
+    probe(root, Isolation::Chroot, control)?;
+    Ok(Detected { isolation: Isolation::Chroot, refused: Some(refused) })
+}
+
+fn probe(root: &Path, isolation: Isolation, control: &Control) -> Result<Outcome, Error> {
+    let (root, cwd) = (root.to_owned(), "/".into());
+    let spec = RunSpec { root, argv: vec![], env: vec![], cwd, uid: 0, gid: 0, groups: vec![], isolation };
+    carry_out(&Order { spec, task: Task::Probe }, control)
+}
+
+fn carry_out(order: &Order, control: &Control) -> Result<Outcome, Error> {
+    let (socket, theirs) = UnixStream::pair().map_err(failed("socketpair for the supervisor"))?;
+    control.begin(&socket)?;
+    let report = supervise(order, control, &socket, theirs);
+    control.end();
+    control.check()?;
+    report
+}
+
+fn supervise(order: &Order, control: &Control, socket: &UnixStream, theirs: UnixStream) -> Result<Outcome, Error> {
+    let child = start(&control.program, theirs)?;
+    // A supervisor that is gone is found out by the missing report.
+    let _ = send_order(socket, order);
+    let report = receive_report(socket);
+    let status = reap(child, control).map_err(failed("wait for the supervisor"))?;
+    report.unwrap_or_else(|| Err(Error::SupervisorDied { how: describe(status) }))
+}
+
+/// Only the new process keeps `theirs`, so that the socket ends with it.
+fn start(program: &Program, theirs: UnixStream) -> Result<Child, Error> {
+    program
+        .supervisor()
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .spawn()
+        .map_err(failed("start the step's supervisor"))
+}
+
+/// The report is in or never will be, so the supervisor is about to exit; a cancelled one has to kill first.
+fn reap(mut child: Child, control: &Control) -> io::Result<ExitStatus> {
+    let deadline = Instant::now() + PATIENCE;
+    while control.cancelled().is_some() && Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    if control.cancelled().is_some() {
+        child.kill()?;
+    }
+    child.wait()
+}
+
+fn describe(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) => format!("was killed by signal {signal}"),
+        None => format!("ended without a report, exit code {}", status.code().unwrap_or_default()),
+    }
+}

@@ -1,0 +1,176 @@
+//! What an isolated command sees around its root: fresh /proc, /dev and /sys, and the host's network names.
+//!
+//! Everything is mounted after pivot_root(2), by absolute paths, so that no link in the image can lead a mount to the
+//! host. The set is Docker's (OCI runtime spec, config-linux.md, default file systems and masked paths), without cgroups
+//! and message queues. It promises nothing about mount points: `stubs` has made those that the image lacks.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change,
+    mount_remount, unmount,
+};
+use rustix::process::{chdir, fchdir, pivot_root, umask};
+
+use super::error::{Error, failed};
+use super::stubs::MountPoint;
+
+/// Directories that get a file system of their own.
+const DIRECTORIES: [&str; 3] = ["proc", "dev", "sys"];
+
+/// Files of the host that a command needs to find anything on the network.
+const NETWORK_FILES: [&str; 2] = ["etc/resolv.conf", "etc/hosts"];
+
+const DEVICES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+const LINKS: [(&str, &str); 6] = [
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+    ("/proc/kcore", "core"),
+    ("pts/ptmx", "ptmx"),
+];
+
+/// Files and directories about the host that the command can neither read nor write.
+const MASKED: [&str; 11] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/firmware",
+];
+
+/// Settings of the host that root may write without a capability.
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// No setuid programs, no devices, no programs at all.
+const DATA_ONLY: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+
+/// The host's network files as they are now: path inside the root, contents.
+pub(super) struct NetworkFiles(Vec<(&'static str, Vec<u8>)>);
+
+impl NetworkFiles {
+    /// Reads them; a host without one of them gives none of it.
+    pub(super) fn read() -> Self {
+        NetworkFiles(
+            NETWORK_FILES.iter().filter_map(|path| Some((*path, fs::read(Path::new("/").join(path)).ok()?))).collect(),
+        )
+    }
+
+    /// Where something will be mounted.
+    pub(super) fn mount_points(&self) -> impl Iterator<Item = MountPoint> {
+        let files = self.0.iter().map(|&(path, _)| MountPoint::File(Path::new(path)));
+        DIRECTORIES.iter().map(|path| MountPoint::Directory(Path::new(path))).chain(files)
+    }
+}
+
+/// Makes `root` the root of this process, which has a mount namespace of its own, with all that belongs in it.
+pub(super) fn enter(root: &Path, files: &NetworkFiles) -> Result<(), Error> {
+    umask(Mode::empty());
+    let old = swap_root(root)?;
+    mount_at("/proc", "proc", DATA_ONLY, "")?;
+    mount_at("/sys", "sysfs", DATA_ONLY | MountFlags::RDONLY, "")?;
+    fill_dev(&old)?;
+    files.0.iter().try_for_each(|(path, contents)| lay_over(path, contents))?;
+    MASKED.iter().try_for_each(|path| mask(path))?;
+    READ_ONLY.iter().try_for_each(|path| make_read_only(path))?;
+    leave_old_root(&old)
+}
+
+/// Binds `root` on itself, since only a mount can be a root, and pivots. The old root stays reachable by its descriptor
+/// until [`leave_old_root`]. Nothing here can reach the host's namespace: its propagation is cut first.
+fn swap_root(root: &Path) -> Result<OwnedFd, Error> {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).map_err(failed("make the mounts private"))?;
+    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let old = rustix::fs::open("/", directory, Mode::empty()).map_err(failed("open /"))?;
+    mount_bind_recursive(root, root).map_err(failed(format!("bind {root:?} on itself")))?;
+    chdir(root).map_err(failed(format!("chdir {root:?}")))?;
+    pivot_root(".", ".").map_err(failed(format!("pivot_root {root:?}")))?;
+    Ok(old)
+}
+
+fn leave_old_root(old: &OwnedFd) -> Result<(), Error> {
+    fchdir(old).map_err(failed("chdir to the old root"))?;
+    unmount(".", UnmountFlags::DETACH).map_err(failed("unmount the old root"))?;
+    chdir("/").map_err(failed("chdir /"))
+}
+
+fn mount_at(target: &str, kind: &str, flags: MountFlags, options: &str) -> Result<(), Error> {
+    let options = std::ffi::CString::new(options).map_err(failed("mount options"))?;
+    mount(kind, target, kind, flags, options.as_c_str()).map_err(failed(format!("mount {kind} on {target}")))
+}
+
+fn fill_dev(old: &OwnedFd) -> Result<(), Error> {
+    mount_at("/dev", "tmpfs", MountFlags::NOSUID, "mode=755,size=65536k")?;
+    fchdir(old).map_err(failed("chdir to the old root"))?;
+    for (name, major, minor) in DEVICES {
+        make_device(name, rustix::fs::makedev(major, minor)).map_err(failed(format!("make /dev/{name}")))?;
+    }
+    for (target, name) in LINKS {
+        symlink(target, Path::new("/dev").join(name)).map_err(failed(format!("make /dev/{name}")))?;
+    }
+    fs::create_dir("/dev/pts").map_err(failed("mkdir /dev/pts"))?;
+    fs::create_dir("/dev/shm").map_err(failed("mkdir /dev/shm"))?;
+    let terminals = MountFlags::NOSUID | MountFlags::NOEXEC;
+    mount_at("/dev/pts", "devpts", terminals, "newinstance,ptmxmode=0666,mode=0620,gid=5")?;
+    mount_at("/dev/shm", "tmpfs", DATA_ONLY, "mode=1777,size=65536k")
+}
+
+/// A node of our own, or, in a user namespace, where none can be made, the host's. The working directory is the old root.
+fn make_device(name: &str, device: u64) -> io::Result<()> {
+    let path = Path::new("/dev").join(name);
+    match rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device) {
+        Err(Errno::PERM) => {
+            fs::File::create(&path)?;
+            Ok(mount_bind(Path::new("dev").join(name), &path)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Covers the image's file at `path` with a copy of the host's: what the command writes there reaches neither the host
+/// nor the image. The copy lies on the tmpfs of /dev, under no name.
+fn lay_over(path: &str, contents: &[u8]) -> Result<(), Error> {
+    let (copy, target) = ("/dev/.copy", Path::new("/").join(path));
+    let cover = || -> io::Result<()> {
+        fs::write(copy, contents)?;
+        fs::set_permissions(copy, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        mount_bind(copy, &target)?;
+        fs::remove_file(copy)
+    };
+    cover().map_err(failed(format!("lay the host's {target:?} over the image's")))
+}
+
+/// Covers a file with /dev/null and a directory with an empty one. What the kernel does not have needs no mask.
+fn mask(path: &str) -> Result<(), Error> {
+    match fs::metadata(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(why) => Err(failed(format!("stat {path}"))(why)),
+        Ok(data) if data.is_dir() => mount_at(path, "tmpfs", DATA_ONLY | MountFlags::RDONLY, "size=0k"),
+        Ok(_) => mount_bind("/dev/null", path).map_err(failed(format!("mask {path}"))),
+    }
+}
+
+fn make_read_only(path: &str) -> Result<(), Error> {
+    match mount_bind(path, path) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other.map_err(failed(format!("bind {path} on itself")))?,
+    }
+    let flags = DATA_ONLY | MountFlags::RDONLY | MountFlags::BIND;
+    mount_remount(path, flags, "").map_err(failed(format!("make {path} read-only")))
+}

@@ -1,0 +1,83 @@
+//! The system calls of the root package that neither rustix nor nix offers as safe functions.
+//!
+//! Guarantees: this is the only file of the package with `unsafe` in it, and every function here is safe to call.
+//! It does not decide anything: policy belongs to its callers.
+//! Follows fork(2), close_range(2), signal(2), prctl(2).
+
+#![allow(unsafe_code, reason = "the one file of the package that may; every block says why it is sound")]
+
+use std::io;
+
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit};
+
+/// Which side of [`fork`] this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fork {
+    /// The new process.
+    Child,
+    /// The caller, with the process id of the new process as the caller's PID namespace counts.
+    Parent(Pid),
+}
+
+/// fork(2), refused with `EBUSY` in a process of more than one thread: only there could a lock stay held for ever in the
+/// child. It needs /proc to count the threads.
+pub fn fork() -> io::Result<Fork> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(Errno::BUSY.into());
+    }
+    // SAFETY: the process has one thread, the one that forks, so that no lock of the allocator or of std can be held by
+    // a thread which the child lacks; the child may do all that the parent may.
+    match unsafe { nix::unistd::fork() }? {
+        nix::unistd::ForkResult::Child => Ok(Fork::Child),
+        nix::unistd::ForkResult::Parent { child } => match Pid::from_raw(child.as_raw()) {
+            Some(pid) => Ok(Fork::Parent(pid)),
+            None => Err(Errno::CHILD.into()),
+        },
+    }
+}
+
+/// Ends the process at once: nothing is flushed and no destructor runs. It is for children of [`fork`].
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit(2) takes no pointers and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Marks every descriptor from 3 on close-on-exec, also those that were inherited by accident.
+///
+/// Kernels before 5.11 lack `CLOSE_RANGE_CLOEXEC`; there the descriptors are found in /proc.
+pub fn close_on_exec_from_3() -> io::Result<()> {
+    // SAFETY: close_range(2) takes three integers; with CLOEXEC it closes nothing, it only sets a flag.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result == 0 {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        if let Some(fd) = name.to_str().and_then(|n| n.parse::<i32>().ok()).filter(|fd| *fd >= 3) {
+            // SAFETY: fcntl(F_SETFD) takes integers; on a number that is not open it answers EBADF.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
+
+/// Gives every signal its default disposition again: an ignored signal would stay ignored across execve(2).
+pub fn reset_signal_dispositions() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL installs no handler, so no code can run at a bad moment. Numbers that have no disposition to
+        // set (SIGKILL, SIGSTOP, those that libc keeps) are refused by the call, which is right.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Makes this process private: not dumpable (so no process without `CAP_SYS_PTRACE` reads its memory, environment or
+/// descriptors through /proc), and no core file.
+///
+/// Only the soft core limit is lowered, so that the commands of a build may raise their own again.
+pub fn make_private_process() -> io::Result<()> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let core = rustix::process::getrlimit(Resource::Core);
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: core.maximum })?;
+    Ok(())
+}
