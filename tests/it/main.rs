@@ -5,9 +5,14 @@
 
 mod architecture;
 mod container;
+mod differ;
+mod events;
 mod failures;
+mod mounted;
 mod multistage;
+mod operations;
 mod outputs;
+mod replay;
 mod root;
 mod scale;
 mod signals;

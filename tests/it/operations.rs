@@ -69,8 +69,16 @@ pub enum Verb {
     WriteUnlinked,
 }
 
-const VERBS: [Verb; 31] = [
+/// What builds is there more than once, or the tree would wither.
+const VERBS: [Verb; 38] = [
     Verb::Create,
+    Verb::Create,
+    Verb::Create,
+    Verb::MakeDirectory,
+    Verb::MakeDirectory,
+    Verb::HardLink,
+    Verb::HardLink,
+    Verb::MoveIn,
     Verb::Write,
     Verb::WriteKeepingTime,
     Verb::RewriteAlike,
@@ -112,10 +120,12 @@ pub struct Operation {
     c: usize,
 }
 
-/// Mostly things that build, so that there is something to change.
+/// Things that build, directories first, so that there is something to change.
 pub fn building(random: &mut Random, count: usize) -> Vec<Operation> {
-    let verbs = [Verb::Create, Verb::Create, Verb::MakeDirectory, Verb::HardLink, Verb::Symlink, Verb::Special];
-    (0..count).map(|_| operation(verbs[random.below(verbs.len())], random)).collect()
+    let first = (0..count / 4).map(|_| Verb::MakeDirectory);
+    let verbs = [Verb::Create, Verb::Create, Verb::Create, Verb::HardLink, Verb::Symlink, Verb::Special];
+    let rest = (count / 4..count).map(|number| verbs[number % verbs.len()]);
+    first.chain(rest).map(|verb| operation(verb, random)).collect()
 }
 
 /// Anything.
@@ -152,7 +162,7 @@ pub struct World {
     log: Vec<String>,
 }
 
-const NAMES: [&str; 6] = ["a", "b", "c", "d", "e-1", "\u{fc}"];
+const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "a-1", "a.b", "\u{fc}"];
 /// Of one length, so that contents differ where sizes do not.
 const CONTENTS: [&[u8]; 4] = [b"one", b"two", b"six", b""];
 
@@ -265,7 +275,7 @@ impl World {
             Verb::Rename => self.file(o.a)?,
             _ => self.any(o.a)?,
         };
-        let to = if matches!(o.verb, Verb::Exchange) { self.any(o.b)? } else { self.new_name(o.b, o.c) };
+        let to = if matches!(o.verb, Verb::Exchange) { self.any(o.b)? } else { self.target(o) };
         self.say(o, &from, Some(&to));
         match o.verb {
             Verb::Exchange => Ok(rustix::fs::renameat_with(CWD, &from, CWD, &to, RenameFlags::EXCHANGE)?),
@@ -273,19 +283,32 @@ impl World {
         }
     }
 
+    /// Where to rename to: now and then over something of the same kind.
+    fn target(&self, o: &Operation) -> PathBuf {
+        let taken = if matches!(o.verb, Verb::RenameDirectory) { self.directory(o.b) } else { self.file(o.b) };
+        match taken {
+            Ok(path) if o.c.is_multiple_of(3) => path,
+            _ => self.new_name(o.b, o.c),
+        }
+    }
+
     fn move_over(&mut self, o: &Operation) -> Done {
         let outer = self.outside.join(NAMES[o.b % NAMES.len()]);
-        let inner = if matches!(o.verb, Verb::MoveIn) { self.new_name(o.a, o.c) } else { self.any(o.a)? };
+        let inner = if matches!(o.verb, Verb::MoveIn) { self.new_name(o.a, o.c) } else { self.small(o)? };
         self.say(o, &inner, Some(&outer));
         match o.verb {
             Verb::MoveIn => {
-                if !outer.exists() {
+                if !outer.is_dir() {
+                    remove(&outer)?;
                     fs::create_dir_all(outer.join("x"))?;
                     fs::write(outer.join("x/y"), "moved in")?;
                 }
                 fs::rename(outer, inner)
             }
-            _ => fs::rename(inner, outer),
+            _ => {
+                remove(&outer)?;
+                fs::rename(inner, outer)
+            }
         }
     }
 
@@ -333,7 +356,10 @@ impl World {
     }
 
     fn attribute(&mut self, o: &Operation) -> Done {
-        let path = self.any(o.a)?;
+        let path = match o.verb {
+            Verb::Xattr => self.pick(o.a, &|kind| kind.is_file() || kind.is_dir())?,
+            _ => self.any(o.a)?,
+        };
         self.say(o, &path, None);
         match o.verb {
             Verb::Chmod if fs::symlink_metadata(&path)?.is_symlink() => Ok(()),
@@ -347,7 +373,9 @@ impl World {
 
     fn delete(&mut self, o: &Operation) -> Done {
         let path = match o.verb {
-            Verb::Delete | Verb::Recreate => self.file(o.a)?,
+            Verb::Delete => self.pick(o.a, &|kind| !kind.is_dir())?,
+            Verb::Recreate => self.file(o.a)?,
+            Verb::DeleteTree => self.small(o)?,
             _ => self.directory(o.a)?,
         };
         self.say(o, &path, None);
@@ -403,11 +431,13 @@ impl World {
         if o.c % 2 == 0 { file.write_all(b"named") } else { Ok(()) }
     }
 
+    /// A name that is free, if one is.
     fn new_name(&self, dir: usize, name: usize) -> PathBuf {
-        let dir = self.directory(dir).unwrap_or_else(|_| self.root.clone());
-        // The root itself is not among the directories, but names in it are as likely as in all others.
-        let dir = if name % 2 == 0 { self.root.clone() } else { dir };
-        dir.join(NAMES[name / 2 % NAMES.len()])
+        // The root itself is not among the directories.
+        let dir = if name.is_multiple_of(5) { Err(io::ErrorKind::NotFound.into()) } else { self.directory(dir) };
+        let dir = dir.unwrap_or_else(|_| self.root.clone());
+        let mut names = (0..NAMES.len()).map(|more| dir.join(NAMES[(name / 5 + more) % NAMES.len()]));
+        names.find(|path| fs::symlink_metadata(path).is_err()).unwrap_or(dir)
     }
 
     fn file(&self, number: usize) -> io::Result<PathBuf> {
@@ -420,6 +450,11 @@ impl World {
 
     fn any(&self, number: usize) -> io::Result<PathBuf> {
         self.pick(number, &|_| true)
+    }
+
+    /// Anything, but seldom a directory, which takes all below it along.
+    fn small(&self, o: &Operation) -> io::Result<PathBuf> {
+        if o.c.is_multiple_of(4) { self.directory(o.a) } else { self.pick(o.a, &|kind| !kind.is_dir()) }
     }
 
     fn pick(&self, number: usize, wanted: &dyn Fn(&fs::FileType) -> bool) -> io::Result<PathBuf> {
