@@ -59,6 +59,8 @@ pub struct Copier<'a> {
     copies: HashMap<Inode, RootPath>,
     /// The directories between the source and what is being copied, outermost first.
     open: Vec<OpenDirectory>,
+    /// The root and the directory copied into: a source that holds them is not copied into itself.
+    own: Vec<Inode>,
     touched: BTreeSet<RootPath>,
 }
 
@@ -81,18 +83,24 @@ impl<'a> Copier<'a> {
     /// Starts a copy of what `filter` takes.
     pub fn new(from: &'a Root, to: &'a Root, stamp: Stamp, filter: Filter<'a>) -> Self {
         let from = Cursor::new(from);
-        Copier { from, to, stamp, filter, copies: HashMap::new(), open: Vec::new(), touched: BTreeSet::new() }
+        let (copies, open, own, touched) = Default::default();
+        Copier { from, to, stamp, filter, copies, open, own, touched }
     }
 
     /// Makes `path` and the directories above it where they are missing, with the owner and the mode of the copies.
     pub fn directory(&mut self, path: &RootPath) -> Result<()> {
-        let (uid, gid) = match self.stamp.owner {
-            Owner::Kept => (0, 0),
-            Owner::Given(owner) => (owner.uid, owner.gid),
-        };
+        let (uid, gid) = self.owner();
         let mode = self.stamp.mode.unwrap_or(IMPLIED_MODE);
         self.touched.extend(self.to.create_dir_all(path, mode, uid, gid)?);
         Ok(())
+    }
+
+    /// Whom directories belong to that have no source.
+    fn owner(&self) -> (u32, u32) {
+        match self.stamp.owner {
+            Owner::Kept => (0, 0),
+            Owner::Given(owner) => (owner.uid, owner.gid),
+        }
     }
 
     /// Copies the contents of the directory `source`, or else `source` itself, to `target`. The filter is not asked about
@@ -104,18 +112,24 @@ impl<'a> Copier<'a> {
             return self.item(source, &node, target);
         }
         self.directory(target)?;
-        let into = self.to.observe(target)?.map(|node| node.inode);
-        self.contents(source, target, into)
+        self.own.clear();
+        for path in [target, &RootPath::root()] {
+            self.own.extend(self.to.observe(path)?.map(|node| node.inode));
+        }
+        self.contents(source, target)
     }
 
-    /// Extracts the uncompressed archive `tar` into `target`, which is made if it is missing. The mode of the copies is not
-    /// applied: an archive says its own.
-    pub fn extract(&mut self, tar: impl Read, target: &RootPath) -> std::result::Result<(), ExtractError> {
-        let mode = self.stamp.mode.take();
-        let made = self.directory(target);
-        self.stamp.mode = mode;
-        made?;
-        extract(self.to, target, tar, self.stamp.owner, &mut self.touched)
+    /// Extracts the uncompressed archive `tar` into `target`, which is made if it is missing. An archive says its own modes,
+    /// and where `owner` keeps them its own owners.
+    pub fn extract(
+        &mut self,
+        tar: impl Read,
+        target: &RootPath,
+        owner: Owner,
+    ) -> std::result::Result<(), ExtractError> {
+        let (uid, gid) = self.owner();
+        self.touched.extend(self.to.create_dir_all(target, IMPLIED_MODE, uid, gid)?);
+        extract(self.to, target, tar, owner, &mut self.touched)
     }
 
     /// What was written: files, directories whose attributes were set, and directories made on the way.
@@ -123,8 +137,7 @@ impl<'a> Copier<'a> {
         self.touched
     }
 
-    /// Copies what is in `source`, but not the directory `into` where that lies in the source.
-    fn contents(&mut self, source: &RootPath, target: &RootPath, into: Option<Inode>) -> Result<()> {
+    fn contents(&mut self, source: &RootPath, target: &RootPath) -> Result<()> {
         for name in self.from.read_dir(source)? {
             let child = source.join_name(&name);
             let Some(node) = self.from.observe(&child)? else { continue };
@@ -132,11 +145,11 @@ impl<'a> Copier<'a> {
             let is_directory = node.entry.is_directory();
             match (self.filter)(&child, is_directory) {
                 Selection::Skip => {}
-                _ if is_directory && Some(node.inode) == into => {}
+                _ if is_directory && self.own.contains(&node.inode) => {}
                 _ if self.to.is_protected(&target) => {
                     tracing::warn!("{target} belongs to this machine and is not copied");
                 }
-                selection if is_directory => self.tree(&child, node, target, into, selection)?,
+                selection if is_directory => self.tree(&child, &node, target, selection)?,
                 Selection::Take => self.item(&child, &node, &target)?,
                 Selection::Descend => {}
             }
@@ -145,14 +158,7 @@ impl<'a> Copier<'a> {
     }
 
     /// Copies a directory below the source, if it is taken or anything in it is.
-    fn tree(
-        &mut self,
-        source: &RootPath,
-        node: Node,
-        target: RootPath,
-        into: Option<Inode>,
-        selection: Selection,
-    ) -> Result<()> {
+    fn tree(&mut self, source: &RootPath, node: &Node, target: RootPath, selection: Selection) -> Result<()> {
         self.open.push(OpenDirectory {
             target: target.clone(),
             entry: self.stamped(&node.entry),
@@ -161,7 +167,7 @@ impl<'a> Copier<'a> {
         if selection == Selection::Take {
             self.make_open()?;
         }
-        self.contents(source, &target, into)?;
+        self.contents(source, &target)?;
         match self.open.pop() {
             Some(OpenDirectory { target, entry, state: State::Made }) => set(self.to, &target, &entry),
             _ => Ok(()),

@@ -32,17 +32,17 @@ impl Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: {call}: {source}")]
+#[error("{path}: {call}: {why}")]
 struct Failed {
     call: &'static str,
     path: RootPath,
-    source: io::Error,
+    why: io::Error,
 }
 
 /// An error of `call` at `path`.
-pub(super) fn failed(call: &'static str, path: &RootPath, source: impl Into<io::Error>) -> io::Error {
-    let source = source.into();
-    io::Error::new(source.kind(), Failed { call, path: path.clone(), source })
+pub(super) fn failed(call: &'static str, path: &RootPath, why: impl Into<io::Error>) -> io::Error {
+    let why = why.into();
+    io::Error::new(why.kind(), Failed { call, path: path.clone(), why })
 }
 
 /// Whether an error of a look-up says that nothing has that path: it is missing, or something on the way is no directory.

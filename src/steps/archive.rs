@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::source::Found;
 use crate::codec;
-use crate::rootfs::{Copier, Kind, Root, RootPath};
+use crate::rootfs::{Copier, Kind, Owner, Root, RootPath};
 
 const BLOCK: usize = 512;
 /// Where a header has its checksum: eight bytes, octal.
@@ -30,7 +30,7 @@ pub(super) fn open(root: &Root, found: &Found) -> Result<Option<Archive>> {
         return Ok(None);
     }
     let mut file = root.open_file(&found.path)?;
-    check_known(&start(&mut file, MAGIC)?).with_context(|| found.path.to_string())?;
+    check_known(&start(&mut file, MAGIC)?).with_context(|| format!("{:?}", found.path))?;
     file.rewind()?;
     let block = codec::decode(BufReader::new(&file)).and_then(|stream| start(stream, BLOCK));
     // What looks compressed and cannot be decoded is no archive, as a file of zeros is none.
@@ -41,9 +41,9 @@ pub(super) fn open(root: &Root, found: &Found) -> Result<Option<Archive>> {
 
 impl Archive {
     /// Extracts it into the exact `target`.
-    pub(super) fn unpack(self, copier: &mut Copier<'_>, target: &RootPath) -> Result<()> {
+    pub(super) fn unpack(self, copier: &mut Copier<'_>, target: &RootPath, owner: Owner) -> Result<()> {
         let tar = codec::decode(BufReader::with_capacity(256 * 1024, self.0))?;
-        Ok(copier.extract(tar, target)?)
+        Ok(copier.extract(tar, target, owner)?)
     }
 }
 

@@ -19,7 +19,12 @@ pub(super) fn run(state: &StageState, root: &Root, command: &Command, sources: &
     }
 }
 
-fn spec(state: &StageState, root: &Root, command: &Command, isolation: run::Isolation) -> anyhow::Result<RunSpec> {
+pub(super) fn spec(
+    state: &StageState,
+    root: &Root,
+    command: &Command,
+    isolation: run::Isolation,
+) -> anyhow::Result<RunSpec> {
     let credentials = users::resolve(root, state.user())?;
     Ok(RunSpec {
         root: root.path().to_owned(),

@@ -111,3 +111,6 @@ pub fn execute(
     }
     Ok(Touched::Nothing)
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,9 @@ fn named(tree: &Tree<'_>, source: &str, path: &RootPath) -> Result<Found> {
     let exact = tree.root().resolve(path.as_bytes())?;
     let name = path.name().unwrap_or_default().to_vec();
     match tree.root().observe(&exact)? {
-        Some(node) if takes(tree, path, &node)? && takes(tree, &exact, &node)? => Ok(Found { path: exact, name, node }),
+        Some(node) if may_name(tree, path, &node) && takes(tree, &exact, &node)? => {
+            Ok(Found { path: exact, name, node })
+        }
         node => {
             let excluded = node.and_then(|_| tree.exclusion(path).or_else(|| tree.exclusion(&exact)));
             Err(missing(tree, source, excluded).into())
@@ -91,7 +93,12 @@ fn matching(tree: &Tree<'_>, at: &RootPath, patterns: &[Glob], found: &mut Vec<F
     Ok(())
 }
 
-/// Whether the ignore rules leave anything of `path`.
+/// Whether the ignore rules allow to call something by `path`, which may lead through links.
+fn may_name(tree: &Tree<'_>, path: &RootPath, node: &Node) -> bool {
+    path.is_root() || tree.selection(path, node.entry.is_directory()) != Selection::Skip
+}
+
+/// Whether the ignore rules leave anything of the exact `path`.
 fn takes(tree: &Tree<'_>, path: &RootPath, node: &Node) -> Result<bool> {
     match tree.selection(path, node.entry.is_directory()) {
         _ if path.is_root() => Ok(true),

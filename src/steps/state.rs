@@ -13,7 +13,7 @@ use crate::oci::ConfigFile;
 use crate::plan::Args;
 use crate::rootfs::RootPath;
 
-/// The PATH of a command where the image says nothing, as BuildKit has it.
+/// The PATH of an image that says nothing.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Where the stage's CMD comes from.
@@ -38,15 +38,21 @@ pub struct StageState {
 }
 
 impl StageState {
-    /// A stage that begins with an image, or with the empty config of `scratch`.
-    pub fn new(config: ConfigFile, args: Args, escape: Escape) -> Self {
+    /// A stage that begins with an image, or with the empty config of `scratch`. A config without PATH gets one, as with
+    /// BuildKit and kaniko.
+    pub fn new(mut config: ConfigFile, args: Args, escape: Escape) -> Self {
+        if config.config.env("PATH").is_none() {
+            config.config.set_env("PATH", DEFAULT_PATH);
+        }
         let scope = Variables::from_lines(config.config.env.iter().map(String::as_str));
         StageState { config, args, escape, scope, declared: Vec::new(), cmd: Origin::Base }
     }
 
-    /// A stage that begins where this one ended: it has the config and sees the ARGs.
+    /// A stage that begins where this one ended: it has the config, but no ONBUILD triggers, and sees the ARGs.
     pub fn inherit(&self) -> Self {
-        StageState { cmd: Origin::Base, ..self.clone() }
+        let mut state = StageState { cmd: Origin::Base, ..self.clone() };
+        state.config.config.on_build.clear();
+        state
     }
 
     /// The value of a variable in scope.
@@ -111,7 +117,7 @@ impl StageState {
     }
 
     /// The environment of a RUN by a user whose home is `home`: what is in scope, proxies given as build arguments in
-    /// both cases, and PATH and HOME where they are missing. Nothing of our own environment.
+    /// both cases, and HOME where it is missing. Nothing of our own environment.
     pub fn environment(&self, home: &OsStr) -> Vec<OsString> {
         let mut environment = self.scope.clone();
         for (name, value) in self.args.proxies() {
@@ -121,7 +127,6 @@ impl StageState {
             environment.set_default(&name.to_ascii_uppercase(), value);
             environment.set_default(&name.to_ascii_lowercase(), value);
         }
-        environment.set_default("PATH", DEFAULT_PATH);
         let mut lines: Vec<OsString> = environment.to_lines().into_iter().map(OsString::from).collect();
         if environment.get("HOME").is_none() {
             let mut line = OsString::from("HOME=");

@@ -30,12 +30,10 @@ pub(super) fn transfer(
     transfer: &dockerfile::Transfer,
     archives: Archives,
 ) -> Result<Touched> {
-    let stamp = stamp(state, root, tree, transfer)?;
+    let chown = chown(state, root, transfer)?;
+    let stamp = Stamp { owner: chown.unwrap_or(default_owner(tree)), mode: chmod(state, transfer)? };
     let destination = Destination::new(state, &state.expand(&transfer.destination)?)?;
-    let mut found = Vec::new();
-    for word in &transfer.sources {
-        found.extend(find(tree, &state.expand(word)?)?);
-    }
+    let found = sources(state, tree, transfer)?;
     destination.check_room(root, &found)?;
     let filter = |path: &_, is_directory| tree.selection(path, is_directory);
     let mut copier = Copier::new(tree.root(), root, stamp, &filter);
@@ -43,14 +41,22 @@ pub(super) fn transfer(
         let opened = if archives == Archives::Unpack { archive::open(tree.root(), found)? } else { None };
         match opened {
             Some(archive) => {
-                let unpacked = archive.unpack(&mut copier, &destination.exact(root)?);
-                unpacked.with_context(|| format!("unpack {}", found.path))?;
+                let unpacked = archive.unpack(&mut copier, &destination.exact(root)?, chown.unwrap_or(Owner::Kept));
+                unpacked.with_context(|| format!("unpack {:?}", found.path))?;
             }
             None => place(&mut copier, root, found, &destination)?,
         }
     }
     let touched = copier.into_touched();
     Ok(if touched.is_empty() { Touched::Nothing } else { Touched::Paths(touched) })
+}
+
+fn sources(state: &StageState, tree: &Tree<'_>, transfer: &dockerfile::Transfer) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for word in &transfer.sources {
+        found.extend(find(tree, &state.expand(word)?)?);
+    }
+    Ok(found)
 }
 
 /// Copies one source to where it belongs.
@@ -70,14 +76,25 @@ fn place(copier: &mut Copier<'_>, root: &Root, found: &Found, destination: &Dest
     copier.copy(&found.path, &target).with_context(|| format!("copy to {target}"))
 }
 
-fn stamp(state: &StageState, root: &Root, tree: &Tree<'_>, transfer: &dockerfile::Transfer) -> Result<Stamp> {
-    let owner = match (&transfer.chown, tree) {
-        (Some(word), _) => Owner::Given(users::resolve_owner(root, &state.expand(word)?).context("--chown")?),
-        (None, Tree::Context { .. }) => Owner::Given(users::Owner { uid: 0, gid: 0 }),
-        (None, Tree::Files(_)) => Owner::Kept,
-    };
-    let mode = transfer.chmod.as_deref().map(|word| mode(&state.expand(word)?)).transpose()?;
-    Ok(Stamp { owner, mode })
+/// What `--chown` says; nothing where it is empty after expansion.
+fn chown(state: &StageState, root: &Root, transfer: &dockerfile::Transfer) -> Result<Option<Owner>> {
+    let word = transfer.chown.as_deref().map(|word| state.expand(word)).transpose()?;
+    let word = word.filter(|word| !word.is_empty());
+    let owner = word.map(|word| users::resolve_owner(root, &word).context("--chown")).transpose()?;
+    Ok(owner.map(Owner::Given))
+}
+
+fn default_owner(tree: &Tree<'_>) -> Owner {
+    match tree {
+        Tree::Context { .. } => Owner::Given(users::Owner { uid: 0, gid: 0 }),
+        Tree::Files(_) => Owner::Kept,
+    }
+}
+
+/// What `--chmod` says; nothing where it is empty after expansion.
+fn chmod(state: &StageState, transfer: &dockerfile::Transfer) -> Result<Option<u32>> {
+    let word = transfer.chmod.as_deref().map(|word| state.expand(word)).transpose()?;
+    word.filter(|word| !word.is_empty()).map(|word| mode(&word)).transpose()
 }
 
 /// An octal mode. Symbolic ones are part of the language too, but not offered yet.
