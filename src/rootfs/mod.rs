@@ -8,6 +8,8 @@ mod cursor;
 mod entry;
 mod error;
 mod extract;
+#[cfg(test)]
+mod fixture;
 mod make;
 mod observe;
 mod open;
@@ -16,6 +18,8 @@ mod remove;
 mod resolve;
 mod root;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod unpack;
 pub mod users;
