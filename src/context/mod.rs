@@ -168,3 +168,6 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
     Ok(Some(bytes))
 }
+
+#[cfg(test)]
+mod tests;

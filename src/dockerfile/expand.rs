@@ -86,8 +86,7 @@ impl Expanded {
     }
 
     fn push_text(&mut self, text: &str) -> Result<(), ExpandError> {
-        self.text.push_str(text);
-        if self.text.len() > MAX_RESULT { Err(ExpandError::TooLong) } else { Ok(()) }
+        push_limited(&mut self.text, text)
     }
 
     fn end_word(&mut self) {
@@ -95,6 +94,14 @@ impl Expanded {
             self.words.push(std::mem::take(&mut self.word));
         }
     }
+}
+
+fn push_limited(out: &mut String, text: &str) -> Result<(), ExpandError> {
+    if out.len() + text.len() > MAX_RESULT {
+        return Err(ExpandError::TooLong);
+    }
+    out.push_str(text);
+    Ok(())
 }
 
 /// What becomes of escape characters: in patterns they stay, for the pattern to read.
@@ -163,7 +170,7 @@ impl Lexer<'_> {
             match self.chars.next() {
                 None => return Err(syntax("a double quote is not closed")),
                 Some('"') => return Ok(out),
-                Some('$') => out.push_str(&self.dollar()?),
+                Some('$') => push_limited(&mut out, &self.dollar()?)?,
                 Some(c) if c == self.escape => {
                     let escape = self.escape;
                     let escaped = self.chars.next_if(|next| matches!(next, '"' | '$') || *next == escape);
@@ -214,7 +221,7 @@ impl Lexer<'_> {
     /// The rest of `${`.
     fn braced(&mut self) -> Result<String, ExpandError> {
         let name = self.name();
-        if name.is_empty() {
+        if name.is_empty() && self.chars.peek().is_some() {
             return Err(syntax("bad substitution: ${ needs a name"));
         }
         let value = (self.lookup)(&name);
@@ -266,10 +273,14 @@ impl Lexer<'_> {
         let which = if self.chars.next_if_eq(&'/').is_some() { Occurrences::All } else { Occurrences::First };
         let pattern = self.until(Some('/'), Escapes::Keep)?.text;
         let replacement = self.until(Some('}'), Escapes::Keep)?.text;
-        shell_pattern::replace(value, &pattern, &replacement, which).ok_or(ExpandError::Pattern(pattern))
+        let replaced = shell_pattern::replace(value, &pattern, &replacement, which, MAX_RESULT);
+        replaced.ok_or(ExpandError::Pattern(pattern))
     }
 }
 
 fn unsupported(name: &str, form: &str) -> ExpandError {
     syntax(format!("unsupported form ${{{name}{form}…}}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The Dockerfile language: text to typed instructions, word expansion, patterns of ignore files and of COPY sources.
 //!
 //! Everything here is pure: bytes in, values or a located error out; no files, no environment, no images. No input panics.
-//! Values are kept as written: variables are expanded when a step runs ([`expand`]), since only then their values are known.
+//! Values are kept as written: variables are expanded when a step runs ([`expand()`]), since only then their values are known.
 //! What the language has and silt does not offer yet is an error that names the line, never ignored.
 //! Follows BuildKit's reference (`frontend/dockerfile/docs/reference.md`), front end 1.26.
 

@@ -205,3 +205,6 @@ fn copy(transfer: Transfer) -> Result<Instruction, Problem> {
         None => Ok(Instruction::Copy(transfer)),
     }
 }
+
+#[cfg(test)]
+mod tests;

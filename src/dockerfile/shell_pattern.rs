@@ -2,7 +2,7 @@
 //!
 //! Time is linear in the value: the patterns become regular expressions.
 
-use regex::{NoExpand, Regex};
+use regex::Regex;
 
 /// How much a pattern takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,11 +38,28 @@ fn kept(regex: &Regex, value: &str) -> String {
     kept.map_or(value, |kept| kept.as_str()).to_owned()
 }
 
-/// `value` with the longest leftmost match replaced, or every one. `None` if the pattern is malformed.
-pub(super) fn replace(value: &str, pattern: &str, replacement: &str, which: Occurrences) -> Option<String> {
+/// `value` with the longest leftmost match replaced, or every one. `None` if the pattern is malformed. Once the result is
+/// longer than `limit` bytes, no more is added to it.
+pub(super) fn replace(
+    value: &str,
+    pattern: &str,
+    replacement: &str,
+    which: Occurrences,
+    limit: usize,
+) -> Option<String> {
     let regex = Regex::new(&format!("(?s){}", translate(pattern, Extent::Longest)?)).ok()?;
-    let limit = if which == Occurrences::First { 1 } else { 0 };
-    Some(regex.replacen(value, limit, NoExpand(replacement)).into_owned())
+    let count = if which == Occurrences::First { 1 } else { usize::MAX };
+    let (mut out, mut end) = (String::new(), 0);
+    for found in regex.find_iter(value).take(count) {
+        if out.len() > limit {
+            break;
+        }
+        out.push_str(&value[end..found.start()]);
+        out.push_str(replacement);
+        end = found.end();
+    }
+    out.push_str(&value[end..]);
+    Some(out)
 }
 
 /// The regular expression of a pattern; `None` if it escapes what needs no escape, or ends in a backslash.
