@@ -131,19 +131,16 @@ impl Endpoint {
     /// Waits for an answer as long as bytes go out. `None` if the peer went silent.
     async fn watch<T>(&self, answer: impl Future<Output = T>, progress: Option<&Progress>) -> Option<T> {
         let mut answer = std::pin::pin!(answer);
-        let mut before = 0;
+        let sent = || progress.map_or(0, |progress| progress.sent.load(Ordering::Relaxed));
         loop {
-            let sent = progress.map_or(0, |progress| progress.sent.load(Ordering::Relaxed));
-            let all_sent = progress.is_some_and(|progress| sent >= progress.total);
+            let before = sent();
+            let all_sent = progress.is_some_and(|progress| before >= progress.total);
             let patience = if all_sent { self.timeouts.commit } else { self.timeouts.stall };
-            if let Ok(answer) = timeout(patience, &mut answer).await {
-                return Some(answer);
+            match timeout(patience, &mut answer).await {
+                Ok(answer) => return Some(answer),
+                Err(_) if sent() == before => return None,
+                Err(_) => {}
             }
-            let now = progress.map_or(0, |progress| progress.sent.load(Ordering::Relaxed));
-            if now == sent && (all_sent || now == before || sent == 0) {
-                return None;
-            }
-            before = now;
         }
     }
 

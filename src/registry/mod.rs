@@ -7,10 +7,14 @@
 mod auth;
 mod endpoint;
 mod error;
+#[cfg(test)]
+mod fake;
 mod policy;
 mod pull;
 mod push;
 mod retry;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::collections::BTreeMap;

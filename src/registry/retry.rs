@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::Error;
 
 /// How long to wait before the second, third and fourth attempt.
-const DELAYS: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
+const DELAYS_MS: [u64; 3] = if cfg!(test) { [1; 3] } else { [250, 1000, 3000] };
 
 /// The longest wait that a registry can talk us into.
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// Runs `attempt` until it succeeds, fails for good, or has failed four times.
 pub(super) async fn retry<T>(attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
-    for delay in DELAYS {
+    for delay in DELAYS_MS.map(Duration::from_millis) {
         match attempt().await {
             Err(error) if error.is_transient() => {
                 let wait = error.retry_after().unwrap_or(delay).min(LONGEST);

@@ -12,6 +12,7 @@ mod mounted;
 mod multistage;
 mod operations;
 mod outputs;
+mod registry;
 mod replay;
 mod root;
 mod scale;

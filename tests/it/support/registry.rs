@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,35 +13,66 @@ use super::scratch;
 pub struct Registry {
     child: Child,
     port: u16,
-    _store: tempfile::TempDir,
+    store: tempfile::TempDir,
+}
+
+#[derive(Clone, Copy)]
+enum Certificate {
+    None,
+    SelfSigned,
+}
+
+impl Certificate {
+    /// What the configuration says of it; the files are made in `dir`.
+    fn section(self, dir: &Path) -> String {
+        if let Certificate::None = self {
+            return String::new();
+        }
+        let (certificate, key) = (dir.join("certificate"), dir.join("key"));
+        let mut command = Command::new("openssl");
+        command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+        command.args(["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "3650"]);
+        super::run(command.arg("-out").arg(&certificate).arg("-keyout").arg(&key));
+        format!(", tls: {{certificate: {certificate:?}, key: {key:?}}}")
+    }
 }
 
 impl Registry {
     /// Starts one on a free port and waits until it answers.
     pub fn start() -> Registry {
+        Registry::start_with(Certificate::None)
+    }
+
+    /// The same with a certificate that nobody trusts; it speaks HTTPS only.
+    pub fn start_tls() -> Registry {
+        Registry::start_with(Certificate::SelfSigned)
+    }
+
+    fn start_with(certificate: Certificate) -> Registry {
         // One at a time looks for a port; where another program takes it before the use, the registry ends and we look again.
         let lock = fs::File::create(super::scratch_home().join("registry.lock")).unwrap();
         lock.lock().unwrap();
         (0..5)
-            .find_map(|_| Registry::try_start())
+            .find_map(|_| Registry::try_start(certificate))
             .expect("docker-registry does not start (see scripts/install-deps.sh)")
     }
 
-    fn try_start() -> Option<Registry> {
+    fn try_start(certificate: Certificate) -> Option<Registry> {
         let port = free_port();
         let store = scratch();
         let config = store.path().join("config.yml");
         let root = store.path().join("store");
+        let tls = certificate.section(store.path());
         let text = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {root:?}}}, delete: {{enabled: true}}}}\n\
-             http: {{addr: \"127.0.0.1:{port}\"}}\n"
+             http: {{addr: \"127.0.0.1:{port}\"{tls}}}\n"
         );
         fs::write(&config, text).unwrap();
         let log = fs::File::create(store.path().join("log")).unwrap();
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(&config).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().expect("docker-registry (see scripts/install-deps.sh)");
-        let mut registry = Registry { child, port, _store: store };
+        let mut registry = Registry { child, port, store };
         registry.answers().then_some(registry)
     }
 
@@ -50,7 +82,8 @@ impl Registry {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }
-            if self.try_get("/v2/", "*/*").is_ok_and(|(status, _)| status == 200) {
+            // A registry that speaks HTTPS answers 400 to this.
+            if self.try_get("/v2/", "*/*").is_ok_and(|(status, _)| status == 200 || status == 400) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -61,6 +94,12 @@ impl Registry {
     /// `127.0.0.1:PORT/NAME`, the spelling of a reference.
     pub fn name(&self, name: &str) -> String {
         format!("127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// The file in which the registry keeps a blob.
+    pub fn blob_path(&self, digest: &str) -> PathBuf {
+        let hex = digest.strip_prefix("sha256:").expect("a SHA-256");
+        self.store.path().join(format!("store/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
     }
 
     /// The status that the registry answers when asked for a manifest: 200 where there is one, 404 where not.
