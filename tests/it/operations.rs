@@ -55,6 +55,7 @@ pub enum Verb {
     Xattr,
     Delete,
     DeleteTree,
+    RemoveDirectory,
     Recreate,
     RemakeDirectory,
     MakeDirectory,
@@ -70,7 +71,7 @@ pub enum Verb {
 }
 
 /// What builds is there more than once, or the tree would wither.
-const VERBS: [Verb; 38] = [
+const VERBS: [Verb; 39] = [
     Verb::Create,
     Verb::Create,
     Verb::Create,
@@ -97,6 +98,7 @@ const VERBS: [Verb; 38] = [
     Verb::Xattr,
     Verb::Delete,
     Verb::DeleteTree,
+    Verb::RemoveDirectory,
     Verb::Recreate,
     Verb::RemakeDirectory,
     Verb::MakeDirectory,
@@ -217,7 +219,9 @@ impl World {
             Verb::DirectoryToLink | Verb::LinkToDirectory => self.swap_for_link(o),
             Verb::HardLink | Verb::LinkThroughNewDirectory | Verb::LinkFromOutside => self.link(o),
             Verb::Chmod | Verb::Chown | Verb::Utimes | Verb::Xattr => self.attribute(o),
-            Verb::Delete | Verb::DeleteTree | Verb::Recreate | Verb::RemakeDirectory => self.delete(o),
+            Verb::Delete | Verb::DeleteTree | Verb::RemoveDirectory | Verb::Recreate | Verb::RemakeDirectory => {
+                self.delete(o)
+            }
             Verb::MakeDirectory | Verb::Symlink | Verb::Special | Verb::Socket => self.make(o),
             Verb::TemporaryLinked => self.temporary(o),
         }
@@ -382,6 +386,7 @@ impl World {
         let before = fs::symlink_metadata(&path)?;
         match o.verb {
             Verb::Delete => fs::remove_file(path),
+            Verb::RemoveDirectory => fs::remove_dir(path),
             Verb::Recreate => {
                 let content = fs::read(&path)?;
                 fs::remove_file(&path)?;
