@@ -15,12 +15,12 @@ const OPERATIONS: usize = 50;
 
 #[test]
 fn events_find_what_a_walk_finds_on_tmpfs() {
-    on(FileSystem::Tmpfs, |dir, copy| agree(dir, copy));
+    on(FileSystem::Tmpfs, agree);
 }
 
 #[test]
 fn events_find_what_a_walk_finds_on_ext4() {
-    on(FileSystem::Ext4, |dir, copy| agree(dir, copy));
+    on(FileSystem::Ext4, agree);
 }
 
 /// Every sequence, with all that is listened to: no difference.

@@ -9,7 +9,8 @@ use silt::layer;
 use silt::rootfs::{Entry, Kind, Root, RootPath, Timestamp, Tree, Unpacker, scan};
 use silt::snapshot::{Baseline, Candidates, ChangeSet, Diff, diff};
 
-use crate::operations::{Operation, World};
+use crate::operations::Operation;
+use crate::world::World;
 
 pub struct Replay {
     pub world: World,
