@@ -6,6 +6,8 @@ pub mod archive;
 mod cursor;
 mod entry;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod make;
 mod observe;
 mod open;
@@ -14,6 +16,8 @@ mod remove;
 mod resolve;
 mod root;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod unpack;
 pub mod users;

@@ -71,6 +71,7 @@ pub(super) fn quietly<T>(open: impl Fn(OFlags) -> rustix::io::Result<T>) -> rust
 /// Opens the file `name` in `parent` for reading; not through a link, and without waiting for a pipe's writer.
 pub(super) fn open_file_at(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let name = if name.is_empty() { b"." } else { name };
     let fd = quietly(|quiet| openat(parent, name, flags | quiet, Mode::empty()))?;
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode as RawMode);
     if kind != FileType::RegularFile {

@@ -148,9 +148,6 @@ fn numeric_owner(spec: &str) -> Option<Owner> {
 }
 
 fn owner(files: &Files, spec: &str) -> Result<Owner, UserError> {
-    if let Some(owner) = numeric_owner(spec) {
-        return Ok(owner);
-    }
     let (user, group) = halves(spec);
     let (uid, own_gid) = match number(user.as_bytes()) {
         Some(uid) => (uid, uid),
@@ -159,7 +156,11 @@ fn owner(files: &Files, spec: &str) -> Result<Owner, UserError> {
             listed.map(|user| (user.uid, user.gid)).ok_or_else(|| UserError::UnknownUser(user.to_owned()))?
         }
     };
-    Ok(Owner { uid, gid: group.map_or(Ok(own_gid), |group| files.gid(group))? })
+    let gid = match group {
+        None => own_gid,
+        Some(group) => number(group.as_bytes()).map_or_else(|| files.gid(group), Ok)?,
+    };
+    Ok(Owner { uid, gid })
 }
 
 /// The user and the group of `user[:group]`; an empty group is none.
@@ -234,6 +235,7 @@ mod tests {
         check_owner("app", 1000, 1001);
         check_owner("1000", 1000, 1000);
         check_owner("1000:5", 1000, 5);
+        check_owner("app:7000", 1000, 7000);
         check_owner("app:audio", 1000, 63);
         check_owner("12345:audio", 12345, 63);
         check_owner("app:77", 1000, 77);

@@ -2,18 +2,16 @@
 //!
 //! As in the parser the last of several records counts, and an empty value leaves the field of the ustar header.
 
-use tar_core::PaxExtensions;
-
 use crate::rootfs::Timestamp;
 
+const MALFORMED: &str = "malformed PAX record";
+
 /// Checks that all of `records` is well formed, and returns the `mtime` that it sets.
-pub(super) fn check(records: &[u8]) -> Result<Option<Timestamp>, &'static str> {
+pub(super) fn check(mut records: &[u8]) -> Result<Option<Timestamp>, &'static str> {
     let mut mtime = None;
-    let mut length = 0;
-    for record in PaxExtensions::new(records) {
-        let record = record.map_err(|_| "malformed PAX record")?;
-        let (key, value) = (record.key_bytes(), record.value_bytes());
-        length += record_length(key.len() + value.len());
+    while !records.is_empty() {
+        let (key, value, rest) = first(records).ok_or(MALFORMED)?;
+        records = rest;
         match key {
             b"mtime" if !value.is_empty() => mtime = Some(time(value).ok_or("malformed PAX time")?),
             b"size" | b"uid" | b"gid" if !value.iter().all(u8::is_ascii_digit) => return Err("malformed PAX number"),
@@ -21,16 +19,18 @@ pub(super) fn check(records: &[u8]) -> Result<Option<Timestamp>, &'static str> {
             _ => {}
         }
     }
-    // The parser stops without a word where no length can be read.
-    if length == records.len() { Ok(mtime) } else { Err("malformed PAX record") }
+    Ok(mtime)
 }
 
-/// The length of a record with so many bytes in key and value: the digits of the length itself count too.
-fn record_length(key_and_value: usize) -> usize {
-    let rest = key_and_value + " =\n".len();
-    let digits = |n: usize| n.to_string().len();
-    let guess = rest + digits(rest);
-    rest + digits(guess)
+/// Key and value of the first record, and the records after it. The parser has the same rule, but where it finds no length
+/// it ends without a word.
+fn first(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let space = records.iter().position(|b| *b == b' ')?;
+    let length = std::str::from_utf8(&records[..space]).ok().filter(|digits| !digits.starts_with('+'))?;
+    let (record, rest) = records.split_at_checked(length.parse().ok()?)?;
+    let pair = record.get(space + 1..)?.strip_suffix(b"\n")?;
+    let equals = pair.iter().position(|b| *b == b'=')?;
+    Some((&pair[..equals], &pair[equals + 1..], rest))
 }
 
 /// Decimal seconds, with a sign and a fraction; digits after the ninth are dropped.
@@ -83,14 +83,18 @@ mod tests {
         check_records(b"", Ok(None));
         check_records(b"9 mtime=\n", Ok(None));
         check_records(b"11 mtime=3\n11 mtime=7\n", Ok(Some(7)));
-        check_records(b"10 size=1\n", Ok(None));
+        check_records(b"9 size=1\n", Ok(None));
         check_records(b"11 size=+1\n", Err("malformed PAX number"));
         check_records(b"11 size=-1\n", Err("malformed PAX number"));
-        check_records(b"10 size=1\ngarbage", Err("malformed PAX record"));
-        check_records(b"10 size=1\n\0\0", Err("malformed PAX record"));
+        check_records(b"9 size=1\ngarbage", Err("malformed PAX record"));
+        check_records(b"9 size=1\n\0\0", Err("malformed PAX record"));
         check_records(b"99 size=1\n", Err("malformed PAX record"));
-        check_records(b"010 size=1\n", Err("malformed PAX record"));
-        let long = format!("{} {}={}\n", 100, "comment", "x".repeat(100 - 13));
-        check_records(long.replacen("100", &long.len().to_string(), 1).as_bytes(), Ok(None));
+        check_records(b"0 size=1\n", Err("malformed PAX record"));
+        check_records(b"+10 size=1\n", Err("malformed PAX record"));
+        check_records(b"7 size\n", Err("malformed PAX record"));
+        for length in [99, 100] {
+            let record = format!("{length} comment={}\n", "x".repeat(87));
+            check_records(&record.as_bytes()[..length], Ok(None));
+        }
     }
 }

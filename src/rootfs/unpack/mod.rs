@@ -16,6 +16,8 @@ mod finish;
 mod link;
 mod name;
 mod place;
+#[cfg(test)]
+mod tests;
 mod whiteout;
 
 use std::collections::HashSet;
