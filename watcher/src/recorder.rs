@@ -3,7 +3,6 @@
 //! It marks the whole superblock, so that a file is heard of under every name and from every mount namespace. It is exact
 //! or says why not. Starting and taking cost what was heard, never what exists.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -26,8 +25,9 @@ use crate::{selftest, sys};
 /// What the group reports: directory, name and object of each event (fanotify_init(2)).
 const GROUP: u32 = libc::FAN_CLASS_NOTIF | libc::FAN_REPORT_DFID_NAME_TARGET | libc::FAN_CLOEXEC | libc::FAN_NONBLOCK;
 
-/// How long the barrier waits for its marker. Events are queued before the call that caused them returns.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the barrier waits for its marker. Events are queued before the call that caused them returns, so all that
+/// takes time is to read the millions that may be queued before it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Records what changes on the superblock of a root, with a fanotify mark on it. The mark goes with the recorder.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ impl Recorder {
     /// Returns when everything that happened before the call was heard: makes and removes a marker and waits until that
     /// is heard, since the queue is in order.
     fn barrier(&self) -> Result<(), Lost> {
-        let name = unique("marker");
+        let name = selftest::unique("marker");
         self.reader.lock()?.expect_marker(name.clone().into_bytes());
         rustix::fs::mkdirat(&self.scratch, &name, Mode::RWXU).map_err(lost("mkdirat"))?;
         rustix::fs::unlinkat(&self.scratch, &name, AtFlags::REMOVEDIR).map_err(lost("unlinkat"))?;
@@ -160,11 +160,6 @@ impl Recorder {
     fn mounts_below(&self) -> Result<Mounts, Lost> {
         Mounts::below(&self.path).map_err(|source| Lost::Io { call: "read /proc/self/mountinfo", source })
     }
-}
-
-/// A name that nobody else uses or can foresee.
-pub fn unique(prefix: &str) -> String {
-    format!("{prefix}-{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// Makes a notification group with a mark on the superblock of `root`. Only a privileged caller may have a queue without

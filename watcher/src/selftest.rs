@@ -4,19 +4,22 @@
 //! All is done in a directory of its own in scratch, which is removed again.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use libc::{FAN_ATTRIB, FAN_CLOSE_WRITE, FAN_CREATE, FAN_DELETE, FAN_MODIFY, FAN_ONDIR, FAN_RENAME};
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::fanotify::{self, Event};
 use crate::handle::{self, Handle, Identity, Layouts};
 use crate::hearing::{Queue, unreadable};
 use crate::inode::Inode;
-use crate::recorder::unique;
 use crate::refused::Refused;
+
+mod operations;
+
+use operations::{CHANGED, MADE, Operation, REMOVED, clean};
 
 /// What the self-test found out.
 #[derive(Debug)]
@@ -26,51 +29,6 @@ pub struct Proven {
     /// The scratch directory, as events name it.
     pub scratch: Identity,
 }
-
-/// One thing to do in the probe directory, and what must be heard of it.
-struct Operation {
-    what: &'static str,
-    name: &'static str,
-    mask: u64,
-    act: fn(&OwnedFd, &str) -> rustix::io::Result<()>,
-}
-
-/// Made first, so that later events do not merge with those of their making; each is left to its own operation.
-const MADE: [Operation; 7] = [
-    Operation { what: "a file made", name: "linked", mask: WRITTEN, act: make },
-    Operation { what: "a file made", name: "old", mask: WRITTEN, act: make },
-    Operation { what: "a file made", name: "touched", mask: WRITTEN, act: make },
-    Operation { what: "a file made", name: "cut", mask: WRITTEN, act: make },
-    Operation { what: "a file made", name: "mode", mask: WRITTEN, act: make },
-    Operation { what: "a file made", name: "kept", mask: WRITTEN, act: make },
-    Operation { what: "a directory made", name: "directory", mask: FAN_CREATE | FAN_ONDIR, act: make_directory },
-];
-
-/// What making and writing a file is.
-const WRITTEN: u64 = FAN_CREATE | FAN_MODIFY | FAN_CLOSE_WRITE;
-
-/// Changes, each to a file of its own.
-const CHANGED: [Operation; 7] = [
-    Operation { what: "a link", name: "link", mask: FAN_CREATE, act: link },
-    Operation { what: "the old name of a rename", name: "old", mask: FAN_RENAME, act: rename },
-    Operation { what: "the new name of a rename", name: "new", mask: FAN_RENAME, act: nothing },
-    Operation { what: "a modification time", name: "touched", mask: FAN_MODIFY, act: touch },
-    Operation { what: "a truncation", name: "cut", mask: FAN_MODIFY | FAN_CLOSE_WRITE, act: cut },
-    Operation { what: "a mode", name: "mode", mask: FAN_ATTRIB, act: set_mode },
-    Operation { what: "a directory's mode", name: ".", mask: FAN_ATTRIB | FAN_ONDIR, act: set_mode },
-];
-
-/// The end of it.
-const REMOVED: [Operation; 8] = [
-    Operation { what: "a removal", name: "linked", mask: FAN_DELETE, act: remove },
-    Operation { what: "a removal", name: "link", mask: FAN_DELETE, act: remove },
-    Operation { what: "a removal", name: "new", mask: FAN_DELETE, act: remove },
-    Operation { what: "a removal", name: "touched", mask: FAN_DELETE, act: remove },
-    Operation { what: "a removal", name: "cut", mask: FAN_DELETE, act: remove },
-    Operation { what: "a removal", name: "mode", mask: FAN_DELETE, act: remove },
-    Operation { what: "a removal", name: "kept", mask: FAN_DELETE, act: remove },
-    Operation { what: "a directory removed", name: "directory", mask: FAN_DELETE | FAN_ONDIR, act: remove_directory },
-];
 
 /// Runs the self-test in `scratch`, at `path`, for a root with the identity `root`.
 pub fn run(queue: &mut Queue, root: Inode, scratch: &OwnedFd, path: &Path) -> Result<Proven, Refused> {
@@ -117,14 +75,6 @@ fn try_all(
     ear.perform(queue, probe, &directory, &CHANGED, path)?;
     ear.perform(queue, probe, &directory, &REMOVED, path)?;
     Ok(Proven { scratch: layouts.identify(borrow(&scratch)), layouts })
-}
-
-/// Removes what a test that failed half-way left in `probe`; what is gone already is no error.
-fn clean(probe: &OwnedFd) {
-    for operation in &REMOVED {
-        let _ = (operation.act)(probe, operation.name);
-    }
-    let _ = remove(probe, "old");
 }
 
 /// A handle's type and bytes, owned.
@@ -248,47 +198,7 @@ fn open(directory: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat(directory, name, flags, Mode::empty())
 }
 
-fn make(probe: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(probe, name, flags, Mode::RUSR | Mode::WUSR)?;
-    rustix::io::write(&file, b"written").map(drop)
-}
-
-fn make_directory(probe: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-    rustix::fs::mkdirat(probe, name, Mode::RWXU)
-}
-
-fn link(probe: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-    rustix::fs::linkat(probe, "linked", probe, name, AtFlags::empty())
-}
-
-fn rename(probe: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-    rustix::fs::renameat(probe, name, probe, "new")
-}
-
-fn nothing(_: &OwnedFd, _: &str) -> rustix::io::Result<()> {
-    Ok(())
-}
-
-fn touch(probe: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-    let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-    let times = Timestamps { last_access, last_modification: Timespec { tv_sec: 1, tv_nsec: 0 } };
-    rustix::fs::utimensat(probe, name, &times, AtFlags::SYMLINK_NOFOLLOW)
-}
-
-fn cut(probe: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-    let file = rustix::fs::openat(probe, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::fs::ftruncate(&file, 1)
-}
-
-fn set_mode(probe: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-    rustix::fs::chmodat(probe, name, Mode::RUSR | Mode::WUSR | Mode::XUSR | Mode::XGRP, AtFlags::empty())
-}
-
-fn remove(probe: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-    rustix::fs::unlinkat(probe, name, AtFlags::empty())
-}
-
-fn remove_directory(probe: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-    rustix::fs::unlinkat(probe, name, AtFlags::REMOVEDIR)
+/// A name that nobody else uses or can foresee.
+pub fn unique(prefix: &str) -> String {
+    format!("{prefix}-{:016x}", RandomState::new().build_hasher().finish())
 }

@@ -313,6 +313,34 @@ fn files_of_a_lower_layer_are_nominated() {
     check(&mut recorder, &|| fs::remove_dir(root.join("low")).unwrap(), b"low");
 }
 
+#[test]
+fn files_in_a_subvolume_below_the_root_are_nominated() {
+    let disk = Disk::new(Kind::Btrfs);
+    let root = disk.path("root");
+    for subvolume in [root.join("sub"), disk.path("outside/sub")] {
+        run(Command::new("btrfs").args(["subvolume", "create"]).arg(&subvolume));
+        deep(&subvolume.join("d"));
+    }
+    // Inode numbers count anew in each subvolume, so these meet.
+    deep(&root.join("d"));
+    let mut recorder = open(&disk, &Options::default());
+    let check = |recorder: &mut Recorder, act: &dyn Fn(), expected: &[&str]| {
+        let before = Tree::walk(&root);
+        recorder.start().unwrap();
+        act();
+        let nominated = complete(recorder.take(&before));
+        let expected: Vec<_> = expected.iter().map(|path| path.as_bytes().to_vec()).collect();
+        assert_eq!(nominated.paths.iter().cloned().collect::<Vec<_>>(), expected);
+        assert_eq!(before.missed(&Tree::walk(&root), &nominated), [""; 0]);
+    };
+    check(&mut recorder, &|| append(&root.join("sub/d/n")), &["sub/d/n"]);
+    check(&mut recorder, &|| append(&disk.path("outside/sub/d/n")), &[]);
+    // What was in the directory goes with its tree: its handle is stale by now.
+    check(&mut recorder, &|| fs::remove_dir_all(root.join("sub/d")).unwrap(), &["sub", "sub/d"]);
+    let delete = || run(Command::new("btrfs").args(["subvolume", "delete"]).arg(root.join("sub")));
+    check(&mut recorder, &delete, &["", "sub"]);
+}
+
 /// What is missed of the operation `what` under `options`.
 fn missed_under(options: &Options, what: &str) -> Vec<String> {
     let disk = Disk::new(Kind::Tmpfs);
