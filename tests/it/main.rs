@@ -12,7 +12,6 @@ mod mounted;
 mod multistage;
 mod operations;
 mod outputs;
-mod registry;
 mod replay;
 mod root;
 mod scale;
