@@ -6,6 +6,19 @@
 
 #![deny(unsafe_code)]
 
+pub mod build;
+pub mod cli;
+pub mod codec;
+pub mod context;
+pub mod dockerfile;
+pub mod export;
+pub mod layer;
+pub mod log;
+pub mod oci;
+pub mod plan;
+pub mod registry;
 pub mod rootfs;
+pub mod snapshot;
 pub mod steps;
-pub mod sys;
+pub mod store;
+mod sys;

@@ -20,6 +20,14 @@ pub struct Timestamp {
     pub nsec: u32,
 }
 
+impl Timestamp {
+    /// The time of the machine's clock.
+    pub fn now() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp { sec: i64::try_from(now.as_secs()).unwrap_or(i64::MAX), nsec: now.subsec_nanos() }
+    }
+}
+
 /// What a path is. Links by name are not a kind: two names of one file have two equal entries and one inode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -1,5 +1,20 @@
-//! The integration tests, in one binary. They need root and the tools that the Makefile installs.
+//! The tests that use the built program and real parts: a registry, independent readers of images, a container engine.
+//!
+//! `scripts/install-deps.sh` installs those parts; a part that is missing fails the test that needs it. Nothing is skipped.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "clippy only knows functions with #[test] as tests")]
-
+mod architecture;
+mod container;
+mod differ;
+mod events;
+mod failures;
+mod mounted;
+mod multistage;
+mod operations;
+mod outputs;
+mod replay;
+mod root;
 mod run;
+mod scale;
+mod signals;
+mod support;

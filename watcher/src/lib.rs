@@ -4,8 +4,28 @@
 //! [`Recorder::start`] and [`Recorder::take`] is in [`Recording::Complete`], or lies below one of its trees, or is a name
 //! of one of its inodes. Too many paths is allowed, too few never. What cannot be promised is `Partial` or `Incomplete`.
 
+#![deny(unsafe_code)]
+
+mod fanotify;
+mod handle;
+mod hearing;
 mod inode;
+mod mounts;
+mod options;
+mod reader;
+mod recorder;
 mod recording;
+mod refused;
+mod resolve;
+#[cfg(test)]
+mod samples;
+mod selftest;
+mod sightings;
+#[allow(unsafe_code)]
+mod sys;
 
 pub use inode::Inode;
+pub use options::{EventClass, EventClasses, Options};
+pub use recorder::Recorder;
 pub use recording::{Directories, Lost, Nominated, PathSet, Recording};
+pub use refused::Refused;

@@ -68,6 +68,15 @@ pub enum Lost {
         /// How long was waited.
         millis: u64,
     },
+    /// More was heard of than may be kept ([`Options::memory`](crate::Options::memory)).
+    #[error("more than {limit} bytes of distinct names and inodes were heard of")]
+    Memory {
+        /// The bound, in bytes.
+        limit: usize,
+    },
+    /// Nothing was recorded: `start` was not called, or not again after a loss.
+    #[error("the recording was not started")]
+    NotStarted,
     /// The mounts below the root are not those of the start.
     #[error("the mounts below the root changed while the step ran")]
     Mounts,

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::{Error, failed};
@@ -51,18 +51,22 @@ impl Program {
 pub struct Control {
     program: Program,
     state: Mutex<State>,
+    /// Told when no step runs any more.
+    idle: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
     running: Option<UnixStream>,
+    /// A supervisor was started and has not been waited for yet.
+    busy: bool,
     cancelled: Option<i32>,
 }
 
 impl Control {
     /// A handle for steps whose supervisor is `program`.
     pub fn new(program: Program) -> Self {
-        Control { program, state: Mutex::default() }
+        Control { program, state: Mutex::default(), idle: Condvar::new() }
     }
 
     /// Ends the running step and everything below it with SIGKILL, and makes [`run`] return [`Error::Cancelled`] now and
@@ -74,6 +78,12 @@ impl Control {
             // It fails only if the supervisor's end is gone, and then there is nothing to cancel.
             let _ = socket.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Waits until no step runs, as [`run`] sees to within seconds after [`Control::cancel`].
+    pub fn wait_idle(&self) {
+        let waited = self.idle.wait_while(self.state(), |state| state.busy);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The signal given to [`Control::cancel`], if it was called.
@@ -89,6 +99,13 @@ impl Control {
         self.cancelled().map_or(Ok(()), |signal| Err(Error::Cancelled { signal }))
     }
 
+    fn end(&self) {
+        let mut state = self.state();
+        state.running = None;
+        state.busy = false;
+        self.idle.notify_all();
+    }
+
     fn begin(&self, socket: &UnixStream) -> Result<(), Error> {
         let socket = socket.try_clone().map_err(failed("duplicate the supervisor's socket"))?;
         let mut state = self.state();
@@ -96,6 +113,7 @@ impl Control {
             Some(signal) => Err(Error::Cancelled { signal }),
             None => {
                 state.running = Some(socket);
+                state.busy = true;
                 Ok(())
             }
         }
@@ -141,13 +159,18 @@ fn probe(root: &Path, isolation: Isolation, control: &Control) -> Result<Outcome
 fn carry_out(order: &Order, control: &Control) -> Result<Outcome, Error> {
     let (socket, theirs) = UnixStream::pair().map_err(failed("socketpair for the supervisor"))?;
     control.begin(&socket)?;
+    let report = supervise(order, control, &socket, theirs);
+    control.end();
+    control.check()?;
+    report
+}
+
+fn supervise(order: &Order, control: &Control, socket: &UnixStream, theirs: UnixStream) -> Result<Outcome, Error> {
     let child = start(&control.program, theirs)?;
     // A supervisor that is gone is found out by the missing report.
-    let _ = send_order(&socket, order);
-    let report = receive_report(&socket);
+    let _ = send_order(socket, order);
+    let report = receive_report(socket);
     let status = reap(child, control).map_err(failed("wait for the supervisor"))?;
-    control.state().running = None;
-    control.check()?;
     report.unwrap_or_else(|| Err(Error::SupervisorDied { how: describe(status) }))
 }
 

@@ -1,0 +1,41 @@
+# make demo    builds an image and shows what its layers hold and what they cost
+# make test    everything that CI runs
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: demo test lint deps build bench clean unit end-to-end
+
+# Static linking needs an explicit target, so programs land in a folder named after it.
+BIN := $(or $(CARGO_TARGET_DIR),target)/$(shell rustc -vV | sed -n 's/^host: //p')/release
+
+demo: deps build
+	scripts/demo.sh $(BIN)/executor
+
+test: deps lint unit end-to-end
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	shellcheck .ci/run scripts/*.sh
+
+# Everything but the tests that use the built program.
+unit:
+	cargo test --workspace --exclude silt
+	cargo test --package silt --lib --bins
+	cargo test --package silt --doc
+
+# The optimised program, since some of these tests hold it to a time; `--nocapture` is not needed to see a failure.
+end-to-end:
+	cargo test --release --package silt --test it
+
+deps:
+	scripts/install-deps.sh
+
+build:
+	cargo build --release
+
+bench: deps
+	cargo bench --package silt-bench
+
+clean:
+	cargo clean

@@ -1,0 +1,91 @@
+//! The snapshot of one step: candidates become a change set, the change set a layer in the blob directory.
+
+use std::io::{BufWriter, Write};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use nix::time::{ClockId, clock_gettime};
+use tracing::warn;
+
+use super::timings::{StepTiming, nanos};
+use super::{Request, Verify};
+use crate::layer::{self, Layer};
+use crate::rootfs::Root;
+use crate::snapshot::{Baseline, Candidates, Change, ChangeSet, Contents, diff};
+
+/// Compares, writes the layer if anything changed, and brings the baseline up to date.
+pub(super) fn take(
+    request: &Request,
+    root: &Root,
+    baseline: &mut Baseline,
+    candidates: &Candidates,
+    timing: &mut StepTiming,
+) -> Result<Option<Layer>> {
+    let started = Instant::now();
+    let diff = diff(root, baseline, candidates).context("snapshot")?;
+    timing.diff_ns = nanos(started.elapsed());
+    timing.candidates = count(candidates, diff.stats);
+    timing.stats = diff.stats;
+    timing.changes = diff.changes.len() as u64;
+    timing.bytes_in = diff.read_bytes;
+    for path in &diff.sockets {
+        warn!("{path} is a socket, which no layer can hold");
+    }
+    if request.verify == Verify::EachStep {
+        verify(root, baseline, &diff.changes)?;
+    }
+    let started = Instant::now();
+    let written = if diff.changes.is_empty() { None } else { Some(write(request, root, &diff.changes)?) };
+    timing.layer_ns = nanos(started.elapsed());
+    let contents = written.as_ref().map(|layer| &layer.contents);
+    baseline.apply(diff, contents.unwrap_or(&Contents::default()));
+    if let Some(layer) = &written {
+        timing.bytes_in += layer.uncompressed_size;
+        timing.bytes_out = layer.descriptor.size;
+    }
+    Ok(written)
+}
+
+fn count(candidates: &Candidates, stats: u64) -> u64 {
+    match candidates {
+        Candidates::Everything => stats,
+        Candidates::Only(nominated) => (nominated.paths.len() + nominated.trees.len() + nominated.inodes.len()) as u64,
+    }
+}
+
+fn write(request: &Request, root: &Root, changes: &ChangeSet) -> Result<Layer> {
+    let mut blob = request.blobs.writer()?;
+    let mut sink = BufWriter::with_capacity(1 << 17, &mut blob);
+    let layer = layer::write(root, changes, &layer::Options::default(), &mut sink).context("write the layer")?;
+    sink.flush().context("write the layer")?;
+    drop(sink);
+    blob.finish(Some(&layer.descriptor.digest))?;
+    Ok(layer)
+}
+
+/// Walks everything too and fails, naming paths, if the nominated candidates led to another change set.
+fn verify(root: &Root, baseline: &Baseline, found: &ChangeSet) -> Result<()> {
+    const SHOWN: usize = 20;
+    let full = diff(root, baseline, &Candidates::Everything).context("verify the snapshot")?.changes;
+    let differs = |set: &ChangeSet, other: &ChangeSet| -> Vec<String> {
+        let only = |(path, change): (_, &Change)| (other.get(path) != Some(change)).then(|| path.to_string());
+        set.iter().filter_map(only).collect()
+    };
+    let (missed, superfluous) = (differs(&full, found), differs(found, &full));
+    if missed.is_empty() && superfluous.is_empty() {
+        return Ok(());
+    }
+    let list = |paths: &[String]| paths.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    bail!(
+        "the event snapshot and the walk of everything disagree: {} missed ({}), {} superfluous ({})",
+        missed.len(),
+        list(&missed),
+        superfluous.len(),
+        list(&superfluous)
+    )
+}
+
+/// The processor time of this process so far, in nanoseconds.
+pub(super) fn cpu_ns() -> u64 {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(0, |time| nanos(time.into()))
+}

@@ -1,0 +1,289 @@
+//! One stage after another, one step after another: execute, ask what to look at, take the snapshot, extend the image.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use tracing::{info, warn};
+
+use silt_watcher::Nominated;
+
+use super::base::Bases;
+use super::error::one_line;
+use super::nominator::{Answer, Nominator};
+use super::site::{Place, Site};
+use super::timings::{StepTiming, nanos};
+use super::{Error, Request, Timings, kept, now, snapshot};
+use crate::context::Context;
+use crate::dockerfile::{Instruction, Located};
+use crate::layer::Layer;
+use crate::oci::{History, Image};
+use crate::plan::{Base, Plan, Source, Stage, Step};
+use crate::rootfs::Root;
+use crate::snapshot::{Baseline, Candidates};
+use crate::steps::{self, Sources, StageState, Touched, run};
+
+/// What all stages share.
+pub(super) struct Builder<'a> {
+    request: &'a Request,
+    site: Site,
+    control: &'a run::Control,
+    timings: &'a Timings,
+    context: &'a Context,
+    context_root: Root,
+    bases: Bases<'a>,
+    /// By position in the plan.
+    finished: Vec<Finished>,
+    /// The trees of `COPY --from` an image, by the name that the Dockerfile gives it.
+    images: BTreeMap<String, Root>,
+    isolation: Option<run::Isolation>,
+}
+
+/// A stage that later ones may need.
+struct Finished {
+    image: Image,
+    state: StageState,
+    tree: Option<Root>,
+}
+
+/// The stage that is being built.
+struct Current {
+    image: Image,
+    state: StageState,
+    disk: Option<Disk>,
+}
+
+/// A stage's root, for as long as it has one.
+struct Disk {
+    root: Root,
+    baseline: Baseline,
+    nominator: Nominator,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(
+        request: &'a Request,
+        site: Site,
+        control: &'a run::Control,
+        timings: &'a Timings,
+        context: &'a Context,
+    ) -> Result<Self> {
+        Ok(Builder {
+            request,
+            site,
+            control,
+            timings,
+            context,
+            context_root: Root::open(context.dir())?,
+            bases: Bases::new(request, &request.blobs, timings),
+            finished: Vec::new(),
+            images: BTreeMap::new(),
+            isolation: None,
+        })
+    }
+
+    /// Builds the stages of `plan` and returns the image of the last.
+    pub(super) fn stages(mut self, plan: &Plan) -> Result<Image, Error> {
+        for stage in &plan.stages {
+            let current = self.stage(stage, plan)?;
+            let finished = self.finish(stage, current)?;
+            self.finished.push(finished);
+        }
+        let last = self.finished.pop().context("the plan has no stages")?;
+        Ok(last.image)
+    }
+
+    fn stage(&mut self, stage: &Stage, plan: &Plan) -> Result<Current, Error> {
+        info!("{}", one_line(&stage.from.text));
+        let mut current = self.begin(stage, plan).map_err(|cause| self.at(&stage.from, cause))?;
+        for step in &stage.steps {
+            self.step(stage, step, &mut current).map_err(|cause| self.at(&step.located, cause))?;
+        }
+        Ok(current)
+    }
+
+    fn at(&self, located: &Located, cause: anyhow::Error) -> Error {
+        Error::at(&self.context.dockerfile_name(), located.span, &located.text, cause)
+    }
+
+    fn begin(&mut self, stage: &Stage, plan: &Plan) -> Result<Current> {
+        if let Some(platform) = &stage.platform {
+            let wanted = platform.parse::<crate::oci::Platform>()?;
+            if wanted != self.request.platform {
+                bail!(
+                    "--platform={platform}: building for another platform than {} is not supported yet",
+                    self.request.platform
+                );
+            }
+        }
+        let (image, state) = match &stage.base {
+            Base::Stage(position) => {
+                let base = self.finished.get(*position).context("a stage is built before its base")?;
+                (base.image.clone(), base.state.inherit())
+            }
+            base => {
+                let image = self.bases.fetch(base)?;
+                let state = StageState::new(image.config.clone(), plan.args.clone(), plan.escape);
+                (image, state)
+            }
+        };
+        if !image.config.config.on_build.is_empty() {
+            bail!("the base image has ONBUILD triggers, which are not supported yet");
+        }
+        let disk = if needs_disk(stage) { Some(self.disk(stage, &image)?) } else { None };
+        Ok(Current { image, state, disk })
+    }
+
+    fn disk(&mut self, stage: &Stage, image: &Image) -> Result<Disk> {
+        let root = self.site.open_root(self.finished.is_empty())?;
+        let tree = self.bases.unpack(image, &root).context("unpack the base image")?;
+        let runs = stage.steps.iter().any(|step| matches!(step.located.instruction, Instruction::Run(_)));
+        if runs && self.isolation.is_none() {
+            self.isolation = Some(self.detect(&root)?);
+        }
+        let nominator = if runs {
+            Nominator::open(self.request.snapshot_mode, root.path(), &self.site.own_dir("scratch")?)
+        } else {
+            Nominator::Full { why: None }
+        };
+        Ok(Disk { root, baseline: Baseline::new(tree), nominator })
+    }
+
+    fn detect(&self, root: &Root) -> Result<run::Isolation> {
+        if self.site.place == Place::InPlace {
+            return Ok(run::Isolation::InPlace);
+        }
+        let detected = run::detect(root.path(), self.control)?;
+        if let Some(why) = &detected.refused {
+            warn!("RUN is confined by chroot alone: {why}");
+        }
+        Ok(detected.isolation)
+    }
+
+    fn step(&mut self, stage: &Stage, step: &Step, current: &mut Current) -> Result<()> {
+        let located = &step.located;
+        info!("{}", one_line(&located.text));
+        if let Some(signal) = self.control.cancelled() {
+            return Err(run::Error::Cancelled { signal }.into());
+        }
+        let mut timing = StepTiming {
+            stage: stage.index,
+            line: located.span.first,
+            instruction: located.text.clone(),
+            ..StepTiming::default()
+        };
+        let outcome = self.execute_and_snapshot(step, current, &mut timing);
+        self.timings.step(timing);
+        let layer = outcome?;
+        extend(current, layer, &located.text)
+    }
+
+    fn execute_and_snapshot(
+        &mut self,
+        step: &Step,
+        current: &mut Current,
+        timing: &mut StepTiming,
+    ) -> Result<Option<Layer>> {
+        let is_run = matches!(step.located.instruction, Instruction::Run(_));
+        let began = Instant::now();
+        if let Some(disk) = current.disk.as_mut().filter(|_| is_run) {
+            disk.nominator.start();
+        }
+        timing.record_ns = nanos(began.elapsed());
+        let began = Instant::now();
+        let touched = self.execute(step, current)?;
+        timing.execute_ns = nanos(began.elapsed());
+        let (Some(disk), false) = (&mut current.disk, touched == Touched::Nothing) else { return Ok(None) };
+        let (began, cpu) = (Instant::now(), snapshot::cpu_ns());
+        let candidates = candidates(touched, disk, timing);
+        timing.record_ns += nanos(began.elapsed());
+        let layer = snapshot::take(self.request, &disk.root, &mut disk.baseline, &candidates, timing);
+        timing.snapshot_cpu_ns = snapshot::cpu_ns().saturating_sub(cpu);
+        layer
+    }
+
+    fn execute(&mut self, step: &Step, current: &mut Current) -> Result<Touched> {
+        if let Some(Source::Image(_) | Source::Named(_)) = &step.source {
+            self.unpack_source(&step.source)?;
+        }
+        let tree = match &step.source {
+            None | Some(Source::Context) => steps::Tree::Context { root: &self.context_root, context: self.context },
+            Some(Source::Stage(position)) => {
+                let tree = self.finished.get(*position).and_then(|finished| finished.tree.as_ref());
+                steps::Tree::Files(tree.context("the source stage was not kept")?)
+            }
+            Some(Source::Image(name) | Source::Named(name)) => {
+                steps::Tree::Files(self.images.get(name).context("the source image was not unpacked")?)
+            }
+        };
+        let isolation = self.isolation.unwrap_or(run::Isolation::InPlace);
+        let sources = Sources { tree, control: self.control, isolation };
+        let instruction = &step.located.instruction;
+        let root = current.disk.as_ref().map_or(&self.context_root, |disk| &disk.root);
+        Ok(steps::execute(instruction, &mut current.state, root, &sources)?)
+    }
+
+    /// Fetches and unpacks the image that a `COPY --from` names, once.
+    fn unpack_source(&mut self, source: &Option<Source>) -> Result<()> {
+        let (name, base) = match source {
+            Some(Source::Image(name)) => (name, Base::Image(name.clone())),
+            Some(Source::Named(name)) => (name, Base::Context(name.clone())),
+            _ => return Ok(()),
+        };
+        if self.images.contains_key(name) {
+            return Ok(());
+        }
+        let image = self.bases.fetch(&base)?;
+        let dir = self.site.own_dir(&format!("images/{}", self.images.len()))?;
+        let root = Root::open(&dir)?;
+        self.bases.unpack(&image, &root).with_context(|| format!("unpack {name}"))?;
+        self.images.insert(name.clone(), root);
+        Ok(())
+    }
+
+    fn finish(&self, stage: &Stage, current: Current) -> Result<Finished> {
+        let Current { mut image, state, disk } = current;
+        image.config.config = state.config.config.clone();
+        image.config.author.clone_from(&state.config.author);
+        let tree = match disk {
+            Some(disk) if !stage.keep.copies.is_empty() => Some(kept::keep(&self.site, disk.root, stage.index)?),
+            _ => None,
+        };
+        Ok(Finished { image, state, tree })
+    }
+}
+
+/// Whether any step, or any later stage, needs the stage's files.
+fn needs_disk(stage: &Stage) -> bool {
+    let on_disk = |step: &Step| {
+        use Instruction::{Add, Copy, Run, Workdir};
+        matches!(step.located.instruction, Run(_) | Copy(_) | Add(_) | Workdir(_))
+    };
+    !stage.keep.copies.is_empty() || stage.steps.iter().any(on_disk)
+}
+
+fn candidates(touched: Touched, disk: &mut Disk, timing: &mut StepTiming) -> Candidates {
+    match touched {
+        Touched::Nothing => Candidates::Only(Nominated::default()),
+        Touched::Paths(paths) => {
+            let paths = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
+            Candidates::Only(Nominated { paths, ..Nominated::default() })
+        }
+        Touched::Unknown => {
+            let Answer { candidates, recorder, why, events } = disk.nominator.take(&disk.baseline);
+            timing.recorder = Some(recorder);
+            timing.recorder_why = why;
+            timing.events = events;
+            candidates
+        }
+    }
+}
+
+fn extend(current: &mut Current, layer: Option<Layer>, text: &str) -> Result<()> {
+    let history = History { created: Some(now()), created_by: Some(text.to_owned()), ..History::default() };
+    match layer {
+        Some(layer) => current.image.append(layer.descriptor, layer.diff_id, history)?,
+        None => current.image.push_history(history),
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! A file that tells a digest. It is opened before the build, which may clear the directory that it is in, and written after it.
+//!
+//! It is truncated and written in place, never replaced: a file that is mounted from outside, as `/dev/termination-log`, stays the
+//! same file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// An open file, empty until the build is done.
+#[derive(Debug)]
+pub struct DigestFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl DigestFile {
+    /// Opens and empties the file; its directory is made if it is not there.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.to_str().is_some_and(|text| text.starts_with("https://")) {
+            bail!("{}: sending a digest to a URL is not supported yet; give a path", path.display());
+        }
+        Ok(DigestFile { path: path.to_owned(), file: create(path)? })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes `text` as the whole content. A file that was deleted since is made anew.
+    pub fn write(&mut self, text: &str) -> Result<()> {
+        let failed = || format!("write {}", self.path.display());
+        if self.is_deleted().with_context(failed)? {
+            self.file = create(&self.path)?;
+        }
+        self.file.write_all(text.as_bytes()).with_context(failed)
+    }
+
+    /// Whether no name leads to the open file any more, or another file stands at its path.
+    fn is_deleted(&self) -> io::Result<bool> {
+        let ours = self.file.metadata()?;
+        match fs::metadata(&self.path) {
+            Ok(there) => Ok((there.dev(), there.ino()) != (ours.dev(), ours.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn create(path: &Path) -> Result<File> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
+    }
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
+    file.with_context(|| format!("open {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_written_in_place() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        fs::write(&path, "something longer that stood there before").expect("a file");
+        let before = fs::metadata(&path).expect("a file").ino();
+        let mut file = DigestFile::open(&path).expect("open");
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "");
+        file.write("sha256:1").expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "sha256:1");
+        assert_eq!(fs::metadata(&path).expect("a file").ino(), before);
+    }
+
+    #[test]
+    fn a_directory_that_vanished_comes_back() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a/b/digest");
+        let mut file = DigestFile::open(&path).expect("open");
+        fs::remove_dir_all(dir.path().join("a")).expect("removed");
+        file.write("sha256:1").expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "sha256:1");
+    }
+
+    #[test]
+    fn what_is_no_file_works_too() {
+        DigestFile::open(Path::new("/dev/null")).expect("open").write("x").expect("written");
+        assert!(DigestFile::open(Path::new("https://example.com/x")).is_err());
+    }
+}

@@ -1,0 +1,117 @@
+//! Where a finished image goes: an OCI layout, a docker archive, registries, and files that tell its digest.
+//!
+//! The image is validated first, and nothing is published that is malformed. Files are written before anything is pushed, the files
+//! that tell the digest last of all.
+
+mod digest_file;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+pub use digest_file::DigestFile;
+
+use crate::oci::{self, Digest, Image, Reference};
+use crate::registry::Client;
+use crate::store::{self, BlobDir};
+
+/// What kaniko calls an image in an archive that has no destination.
+const UNNAMED: &str = "unset-repo/unset-image-name:latest";
+
+/// What to do with an image.
+#[derive(Debug, Default)]
+pub struct Destinations {
+    /// `--destination`.
+    pub push: Vec<Reference>,
+    /// `--no-push`: the destinations only lend their names.
+    pub no_push: bool,
+    /// `--tar-path`: a docker archive.
+    pub tar_path: Option<PathBuf>,
+    /// `--oci-layout-path`.
+    pub oci_layout_path: Option<PathBuf>,
+    /// `--digest-file`: the digest.
+    pub digest_file: Option<DigestFile>,
+    /// `--image-name-with-digest-file`: `name@digest`, one line a destination.
+    pub image_name_with_digest_file: Option<DigestFile>,
+    /// `--image-name-tag-with-digest-file`: `name:tag@digest`, one line a destination.
+    pub image_name_tag_with_digest_file: Option<DigestFile>,
+}
+
+/// Publishes `image`, whose layers are in `blobs` or in the registry that they came from. Returns its digest.
+pub fn to_all(image: &Image, blobs: &BlobDir, client: &Client, destinations: &mut Destinations) -> Result<Digest> {
+    oci::validate(image)?;
+    let digest = image.encode()?.descriptor.digest;
+    if destinations.tar_path.is_some() || destinations.oci_layout_path.is_some() {
+        client.fetch(image, blobs)?;
+    }
+    if let Some(path) = &destinations.oci_layout_path {
+        let tags: BTreeSet<String> = destinations.push.iter().filter_map(Reference::tag).map(str::to_owned).collect();
+        store::write_layout(path, image, blobs, &tags).context("--oci-layout-path")?;
+    }
+    if let Some(path) = &destinations.tar_path {
+        store::write_archive(path, image, blobs, &archive_names(&destinations.push)).context("--tar-path")?;
+    }
+    for reference in destinations.push.iter().filter(|_| !destinations.no_push) {
+        let pushed = client.push(reference, image, blobs)?;
+        tracing::info!("pushed {reference}@{pushed}");
+    }
+    tell(destinations, &digest)?;
+    Ok(digest)
+}
+
+/// The names in an archive, as people write them.
+fn archive_names(destinations: &[Reference]) -> Vec<String> {
+    let names: Vec<String> = destinations.iter().map(Reference::familiar).collect();
+    if names.is_empty() { vec![UNNAMED.to_owned()] } else { names }
+}
+
+fn tell(destinations: &mut Destinations, digest: &Digest) -> Result<()> {
+    let named = |name: &dyn Fn(&Reference) -> String| {
+        destinations.push.iter().map(|reference| format!("{}@{digest}\n", name(reference))).collect::<String>()
+    };
+    let names = named(&repository_name);
+    let tagged = named(&|reference| format!("{}:{}", repository_name(reference), reference.tag().unwrap_or("latest")));
+    let files = [
+        (&mut destinations.digest_file, digest.to_string()),
+        (&mut destinations.image_name_with_digest_file, names),
+        (&mut destinations.image_name_tag_with_digest_file, tagged),
+    ];
+    for (file, text) in files {
+        file.as_mut().map_or(Ok(()), |file| file.write(&text))?;
+    }
+    Ok(())
+}
+
+/// A repository's name as kaniko writes it: Docker's registry is `index.docker.io` there.
+fn repository_name(reference: &Reference) -> String {
+    let name = reference.repository.to_string();
+    name.strip_prefix("docker.io/").map(|path| format!("index.docker.io/{path}")).unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_tell_name_tag_and_digest() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let open = |name: &str| Some(DigestFile::open(&dir.path().join(name)).expect("a file"));
+        let push = ["busybox:1", "r.io:5000/a/b"].map(|text| text.parse().expect("a reference")).to_vec();
+        let mut destinations = Destinations {
+            push,
+            digest_file: open("digest"),
+            image_name_with_digest_file: open("name"),
+            image_name_tag_with_digest_file: open("tag"),
+            ..Destinations::default()
+        };
+        let digest = Digest::of(b"");
+        tell(&mut destinations, &digest).expect("told");
+        let read = |name| std::fs::read_to_string(dir.path().join(name)).expect("a file");
+        assert_eq!(read("digest"), digest.to_string());
+        assert_eq!(read("name"), format!("index.docker.io/library/busybox@{digest}\nr.io:5000/a/b@{digest}\n"));
+        assert_eq!(read("tag"), format!("index.docker.io/library/busybox:1@{digest}\nr.io:5000/a/b:latest@{digest}\n"));
+        assert_eq!(archive_names(&destinations.push), ["busybox:1", "r.io:5000/a/b:latest"]);
+        assert_eq!(archive_names(&[]), [UNNAMED]);
+    }
+}

@@ -1,0 +1,67 @@
+//! From change set to layer: reads what changed from the root and writes it, each file once.
+//!
+//! The bytes that are hashed are the bytes that are written. A file that is not what the change set says, or changes while
+//! it is read, is an error; a pipe or device is never opened.
+
+use std::io::Write;
+
+use anyhow::{Result, bail};
+
+use super::plan::{Item, plan};
+use super::writer::{Layer, LayerWriter};
+use crate::codec::Level;
+use crate::rootfs::{Entry, Kind, Root, RootPath};
+use crate::snapshot::{Change, ChangeSet, Stamp};
+
+/// What the bytes of a layer depend on besides the changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// No mtime is later than this, in seconds since the epoch.
+    pub clamp_mtime: Option<i64>,
+    /// Of gzip.
+    pub level: Level,
+}
+
+/// Writes the layer for `changes` to `sink`, reading contents and unchanged parents from `root`.
+pub fn write(root: &Root, changes: &ChangeSet, options: &Options, sink: impl Write) -> Result<Layer> {
+    let mut writer = LayerWriter::create(sink, options);
+    for (name, item) in &plan(changes)? {
+        match item {
+            Item::Parent => writer.put(name, &parent(root, name)?)?,
+            Item::Put(entry) => put(&mut writer, root, name, entry)?,
+            Item::Link(first) => writer.link(name, first, linked(changes, first)?)?,
+            Item::Whiteout => writer.whiteout(name)?,
+        }
+    }
+    writer.finish()
+}
+
+fn parent(root: &Root, path: &RootPath) -> Result<Entry> {
+    match root.observe(path)? {
+        Some(node) if node.entry.is_directory() => Ok(node.entry),
+        _ => bail!("{path} is no directory any more"),
+    }
+}
+
+fn linked<'a>(changes: &'a ChangeSet, first: &RootPath) -> Result<&'a Entry> {
+    match changes.get(first) {
+        Some(Change::Put(entry)) => Ok(entry),
+        _ => bail!("{first} is not in the change set"),
+    }
+}
+
+fn put<W: Write>(writer: &mut LayerWriter<W>, root: &Root, path: &RootPath, entry: &Entry) -> Result<()> {
+    let Kind::File { size, digest } = entry.kind else { return writer.put(path, entry) };
+    let mut file = root.open_file(path)?;
+    let stamp = Stamp::of(&file, path)?;
+    if (stamp.size, stamp.mtime) != (size, entry.mtime) {
+        bail!("{path} changed after it was compared");
+    }
+    writer.put(path, entry)?;
+    let written = writer.content(path, size, &mut file)?;
+    stamp.confirm(&file, path)?;
+    if digest.is_some_and(|digest| digest != written) {
+        bail!("{path} changed after it was compared");
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Log lines for people and for CI: levels, the three formats that kaniko has, one writer (standard error).
+//!
+//! Secrets never come here: callers log names, digests and counts. Field values are part of the message, as kaniko's are.
+
+mod format;
+
+pub use format::Format;
+
+use std::str::FromStr;
+use std::time::Instant;
+
+use tracing::level_filters::LevelFilter;
+
+/// How much is logged; the seven words of kaniko (logrus). `panic` and `fatal` show what `error` shows: this program logs
+/// an error before it fails, whatever the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verbosity(LevelFilter);
+
+impl FromStr for Verbosity {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Ok(Verbosity(match word.to_ascii_lowercase().as_str() {
+            "trace" => LevelFilter::TRACE,
+            "debug" => LevelFilter::DEBUG,
+            "info" => LevelFilter::INFO,
+            "warn" | "warning" => LevelFilter::WARN,
+            "error" | "fatal" | "panic" => LevelFilter::ERROR,
+            _ => return Err(format!("{word:?} is not one of trace, debug, info, warn, error, fatal, panic")),
+        }))
+    }
+}
+
+/// Whether lines carry the time of day or the seconds since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Seconds since the start: `[0003]`.
+    Elapsed,
+    /// RFC 3339.
+    Timestamp,
+}
+
+/// Starts logging to standard error. A second call in one process changes nothing.
+pub fn start(verbosity: Verbosity, format: Format, clock: Clock) {
+    let lines = format::Lines { format, clock, started: Instant::now() };
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(LevelFilter::TRACE)
+        .with_env_filter(own_events(verbosity))
+        .event_format(lines)
+        .finish();
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
+        tracing::debug!("logging is already set up");
+    }
+}
+
+/// Our own events at the level asked for; those of libraries only when they warn, since they may carry header values.
+fn own_events(Verbosity(level): Verbosity) -> tracing_subscriber::EnvFilter {
+    let libraries = level.min(LevelFilter::WARN);
+    tracing_subscriber::EnvFilter::new(format!("{libraries},silt={level},executor={level},warmer={level}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seven_levels_parse() {
+        for word in ["panic", "fatal", "error", "warn", "info", "debug", "trace", "INFO"] {
+            assert!(word.parse::<Verbosity>().is_ok(), "{word}");
+        }
+        let wrong = "loud".parse::<Verbosity>().expect_err("not a level");
+        assert!(wrong.contains("trace, debug"), "{wrong}");
+    }
+}

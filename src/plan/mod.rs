@@ -1,0 +1,151 @@
+//! From a parsed Dockerfile and the build's options to a plan: which stages to build, in which order, from what.
+//!
+//! Pure. Only the stages that the target needs are in the plan; all stages are checked. A stage refers to earlier stages
+//! only, so the order of the file is a build order. What depends on values that only a running stage knows (ENV, ARG
+//! in a stage) stays unexpanded in the steps.
+
+mod args;
+mod error;
+mod resolve;
+
+pub use args::{Args, PlatformNames};
+pub use error::{Error, Problem};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::dockerfile::{Dockerfile, Escape, Instruction, Located};
+
+/// What the user asks for beside the Dockerfile.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--build-arg`: values by name.
+    pub build_args: BTreeMap<String, String>,
+    /// `--target`: a stage's name or index; the last stage by default.
+    pub target: Option<String>,
+    /// The names of `--build-context`.
+    pub contexts: BTreeSet<String>,
+    /// The platform that the image is for.
+    pub target_platform: PlatformNames,
+    /// The platform that the build runs on.
+    pub build_platform: PlatformNames,
+}
+
+/// What to build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// In build order; the last is the target. Never empty.
+    pub stages: Vec<Stage>,
+    /// Build arguments and global ARGs.
+    pub args: Args,
+    /// The escape character of the Dockerfile.
+    pub escape: Escape,
+    /// Build arguments that no ARG of the file declares and that are not predefined, for a warning.
+    pub unused_build_args: Vec<String>,
+}
+
+/// A stage to build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Its index in the file, from 0; unlike its position in the plan it counts stages that are not built.
+    pub index: usize,
+    /// Its name, in lower case.
+    pub name: Option<String>,
+    /// What it starts from.
+    pub base: Base,
+    /// `FROM --platform`, expanded.
+    pub platform: Option<String>,
+    /// Its FROM.
+    pub from: Located,
+    /// The rest of its instructions.
+    pub steps: Vec<Step>,
+    /// What later stages need of it.
+    pub keep: Keep,
+}
+
+/// What a stage starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// Nothing.
+    Scratch,
+    /// The stage at this position in [`Plan::stages`].
+    Stage(usize),
+    /// An image reference, not validated.
+    Image(String),
+    /// The named context with this name, as in [`Options::contexts`].
+    Context(String),
+}
+
+/// An instruction of a stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The instruction and where it stands. Never FROM.
+    pub located: Located,
+    /// Where COPY and ADD take their sources from; `None` for all others.
+    pub source: Option<Source>,
+}
+
+/// Where COPY and ADD take their sources from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The build context.
+    Context,
+    /// The stage at this position in [`Plan::stages`].
+    Stage(usize),
+    /// An image reference, not validated.
+    Image(String),
+    /// The named context with this name, as in [`Options::contexts`].
+    Named(String),
+}
+
+/// What later stages need of a stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Positions of the stages that start from it: they need its root and its image.
+    pub base_of: Vec<usize>,
+    /// The COPYs from it: they need files of its root.
+    pub copies: Vec<Copied>,
+}
+
+/// A COPY from an earlier stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The position of the stage that copies.
+    pub by: usize,
+    /// The line of the COPY, from 1.
+    pub line: u32,
+    /// Its sources, unexpanded: variables in them belong to the stage that copies.
+    pub sources: Vec<String>,
+}
+
+/// Plans the build.
+pub fn plan(dockerfile: &Dockerfile, options: &Options) -> Result<Plan, Error> {
+    let start = dockerfile.instructions.iter().position(|located| matches!(located.instruction, Instruction::From(_)));
+    let (head, body) = dockerfile.instructions.split_at(start.unwrap_or(dockerfile.instructions.len()));
+    let escape = dockerfile.directives.escape;
+    let args = Args::evaluate(head, options, escape)?;
+    let stages = resolve::stages(body, &args, options, escape)?;
+    let target = resolve::target(&stages, options.target.as_deref())?;
+    let mut stages = resolve::needed(stages, target);
+    note_consumers(&mut stages);
+    let unused_build_args = args::unused(&dockerfile.instructions, options);
+    Ok(Plan { stages, args, escape, unused_build_args })
+}
+
+/// Fills in `keep`, once positions are final.
+fn note_consumers(stages: &mut [Stage]) {
+    for by in 0..stages.len() {
+        let (before, rest) = stages.split_at_mut(by);
+        if let Base::Stage(base) = rest[0].base {
+            before[base].keep.base_of.push(by);
+        }
+        for step in &rest[0].steps {
+            if let (Some(Source::Stage(from)), Instruction::Copy(copy)) = (&step.source, &step.located.instruction) {
+                let copied = Copied { by, line: step.located.span.first, sources: copy.sources.clone() };
+                before[*from].keep.copies.push(copied);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Tables over whole Dockerfiles.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::dockerfile::parse;
+
+fn options() -> Options {
+    let platform = |architecture: &str, variant: Option<&str>| PlatformNames {
+        os: "linux".to_owned(),
+        architecture: architecture.to_owned(),
+        variant: variant.map(str::to_owned),
+    };
+    Options {
+        target_platform: platform("arm", Some("v7")),
+        build_platform: platform("amd64", None),
+        ..Options::default()
+    }
+}
+
+fn with_args(pairs: &[(&str, &str)]) -> Options {
+    let build_args = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    Options { build_args, ..options() }
+}
+
+fn with_target(target: &str) -> Options {
+    Options { target: Some(target.to_owned()), ..options() }
+}
+
+fn with_contexts(names: &[&str]) -> Options {
+    Options { contexts: names.iter().map(|name| name.to_string()).collect(), ..options() }
+}
+
+fn planned(text: &str, options: &Options) -> Plan {
+    plan(&parse(text.as_bytes()).expect(text), options).expect(text)
+}
+
+/// Each stage as `index[:name]<base`, its sources after it.
+fn outline(plan: &Plan) -> String {
+    let stage = |stage: &Stage| {
+        let name = stage.name.as_ref().map(|name| format!(":{name}")).unwrap_or_default();
+        let base = match &stage.base {
+            Base::Scratch => "scratch".to_owned(),
+            Base::Stage(position) => format!("@{position}"),
+            Base::Image(image) => image.clone(),
+            Base::Context(context) => format!("context {context}"),
+        };
+        let sources = stage.steps.iter().filter_map(|step| step.source.as_ref()).map(|source| match source {
+            Source::Context => " .".to_owned(),
+            Source::Stage(position) => format!(" @{position}"),
+            Source::Image(image) => format!(" {image}"),
+            Source::Named(context) => format!(" context {context}"),
+        });
+        format!("{}{name}<{base}{}", stage.index, sources.collect::<String>())
+    };
+    plan.stages.iter().map(stage).collect::<Vec<_>>().join("; ")
+}
+
+fn check(text: &str, options: &Options, expected: &str) {
+    assert_eq!(outline(&planned(text, options)), expected, "{text:?}");
+}
+
+fn check_error(text: &str, options: &Options, expected: &str) {
+    let error = plan(&parse(text.as_bytes()).expect(text), options).expect_err(text);
+    assert_eq!(error.located("Dockerfile"), expected, "{text:?}");
+}
+
+#[test]
+fn bases() {
+    check("FROM a:1", &options(), "0<a:1");
+    check("FROM scratch", &options(), "0<scratch");
+    check("FROM a AS b\nFROM B", &options(), "0:b<a; 1<@0");
+    check("FROM a AS b\nFROM b AS b\nFROM b", &options(), "0:b<a; 1:b<@0; 2<@1");
+    // Only an earlier stage is a base; else the name is an image's.
+    check("FROM a AS a", &options(), "0:a<a");
+    check("FROM b AS a\nFROM c AS b\nCOPY --from=a x x", &options(), "0:a<b; 1:b<c @0");
+    check("FROM a\nFROM 0", &options(), "1<0");
+    check("FROM x AS scratch\nFROM scratch", &options(), "1<scratch");
+}
+
+#[test]
+fn sources_of_copy() {
+    check("FROM a\nCOPY b c\nADD b c\nRUN d", &options(), "0<a . .");
+    check("FROM a AS b\nFROM c\nCOPY --from=B d e", &options(), "0:b<a; 1<c @0");
+    check("FROM a\nFROM c\nCOPY --from=0 d e", &options(), "0<a; 1<c @0");
+    check("FROM a AS x\nFROM b AS x\nFROM c\nCOPY --from=x d e", &options(), "1:x<b; 2<c @0");
+    check("FROM a AS x\nFROM c AS x\nCOPY --from=x d e", &options(), "0:x<a; 1:x<c @0");
+    check("FROM a\nCOPY --from=r.example/x:1@sha256:0 b c", &options(), "0<a r.example/x:1@sha256:0");
+    check("FROM a\nCOPY --from=1a b c", &options(), "0<a 1a");
+}
+
+#[test]
+fn only_what_the_target_needs_is_built() {
+    let text = "FROM a AS one\nFROM b AS two\nFROM one AS three\nFROM c AS four\nCOPY --from=two x x\nCOPY --from=2 x x\n\
+                FROM d\nFROM e";
+    check(text, &options(), "5<e");
+    check(text, &with_target("four"), "0:one<a; 1:two<b; 2:three<@0; 3:four<c @1 @2");
+    check(text, &with_target("THREE"), "0:one<a; 2:three<@0");
+    check(text, &with_target("1"), "1:two<b");
+    check(text, &with_target("4"), "4<d");
+    check(text, &with_target(""), "5<e");
+    check("FROM a AS x\nFROM b AS x", &with_target("x"), "1:x<b");
+    let stages = "they are one, two, three, four, 4 (FROM d), 5 (FROM e)";
+    check_error(text, &with_target("five"), &format!("Dockerfile: the target \"five\" is not a stage; {stages}"));
+    check_error(text, &with_target("6"), &format!("Dockerfile: the target \"6\" is not a stage; {stages}"));
+    check_error(text, &with_target("-1"), &format!("Dockerfile: the target \"-1\" is not a stage; {stages}"));
+}
+
+#[test]
+fn named_contexts_stand_in_for_stages_and_images() {
+    check("FROM a:latest", &with_contexts(&["a"]), "0<context a");
+    check("FROM docker.io/library/A", &with_contexts(&["a"]), "0<context a");
+    check("FROM a", &with_contexts(&["docker.io/library/a:latest"]), "0<context docker.io/library/a:latest");
+    check("FROM a:1", &with_contexts(&["a"]), "0<a:1");
+    check("FROM x/a", &with_contexts(&["a"]), "0<x/a");
+    check("FROM a AS b\nFROM b\nCOPY --from=b x y", &with_contexts(&["b"]), "1<context b context b");
+    check("FROM a AS b\nFROM c\nCOPY --from=0 x y", &with_contexts(&["b"]), "1<c context b");
+    check("FROM a\nCOPY --from=src x y", &with_contexts(&["src"]), "0<a context src");
+    check("FROM scratch", &with_contexts(&["scratch"]), "0<scratch");
+}
+
+#[test]
+fn wrong_references_name_their_line() {
+    let check = |text: &str, expected: &str| check_error(text, &options(), expected);
+    check(
+        "FROM a\nCOPY --from=$X b c",
+        "Dockerfile:2: --from=$X: variables are not expanded here; add a stage `FROM $X AS name` and use --from=name",
+    );
+    check("FROM a\nCOPY --from=scratch b c", "Dockerfile:2: --from=scratch: scratch has no files");
+    check("FROM a AS b\nRUN x\nCOPY --from=b b c", "Dockerfile:3: --from=b: a stage cannot copy from itself");
+    check("FROM a\nCOPY --from=0 b c", "Dockerfile:2: --from=0: a stage cannot copy from itself");
+    let later = "that stage is only defined in line 4; a stage can copy from earlier ones only";
+    check("FROM a\nCOPY --from=Later b c\n\nFROM x AS later", &format!("Dockerfile:2: --from=Later: {later}"));
+    check("FROM a\nCOPY --from=1 b c\n\nFROM x AS later", &format!("Dockerfile:2: --from=1: {later}"));
+    let none = "there is no such stage; they are 0 (FROM a), b";
+    check("FROM a\nFROM c AS b\nCOPY --from=2 b c", &format!("Dockerfile:3: --from=2: {none}"));
+    let huge = "99999999999999999999999";
+    check(&format!("FROM a\nFROM c AS b\nCOPY --from={huge} b c"), &format!("Dockerfile:3: --from={huge}: {none}"));
+    check("ARG a=b", "Dockerfile: there is no FROM, so there is nothing to build");
+    check("# c\nRUN a\nFROM b", "Dockerfile:2: RUN stands before the first FROM; only ARG may");
+    // A stage that is not built is checked all the same.
+    check(
+        "FROM a\nCOPY --from=7 b c\nFROM d",
+        "Dockerfile:2: --from=7: there is no such stage; they are 0 (FROM a), 1 (FROM d)",
+    );
+}
+
+#[test]
+fn args_before_from() {
+    let text = "ARG V=1\nARG IMAGE=a:$V OTHER\nFROM ${IMAGE}";
+    check(text, &options(), "0<a:1");
+    check(text, &with_args(&[("V", "2")]), "0<a:2");
+    check(text, &with_args(&[("IMAGE", "b"), ("V", "2")]), "0<b");
+    check("ARG X\nFROM ${X:-d}", &options(), "0<d");
+    check("ARG X\nFROM ${X:-d}", &with_args(&[("X", "e")]), "0<e");
+    check("ARG X=\"q\" Y='r s'\nFROM $X", &options(), "0<q");
+    check("ARG X=a\nARG X=b\nFROM $X", &options(), "0<b");
+    check("FROM a-$TARGETARCH$TARGETVARIANT-$BUILDARCH", &options(), "0<a-armv7-amd64");
+    check("FROM a-$TARGETARCH", &with_args(&[("TARGETARCH", "x")]), "0<a-x");
+    check("FROM a\nARG X=b\nFROM a${X}", &options(), "1<a");
+    check("ARG B=x\nFROM a AS x\nFROM $B", &options(), "0:x<a; 1<@0");
+    let blank = "the name of the base is empty; only ARGs before the first FROM, with a value, can be used here";
+    check_error("FROM $X", &with_args(&[("X", "a")]), &format!("Dockerfile:1: FROM $X: {blank}"));
+    check_error("ARG X\nFROM \"$X\"", &options(), &format!("Dockerfile:2: FROM \"$X\": {blank}"));
+}
+
+#[test]
+fn bad_words_in_from_and_args() {
+    check_error("FROM ${X:?none}", &options(), "Dockerfile:1: ${X:?none}: X: none");
+    check_error("ARG X\nFROM ${X?please}", &options(), "Dockerfile:2: ${X?please}: X: please");
+    check_error("ARG A=${B?}\nFROM a", &options(), "Dockerfile:1: ${B?}: B: is not set");
+    check_error("FROM a\nFROM --platform=${P c", &options(), "Dockerfile:2: ${P: missing '}' in ${}");
+}
+
+#[test]
+fn platforms() {
+    let platform = |text: &str| planned(text, &options()).stages.remove(0).platform;
+    assert_eq!(platform("FROM --platform=$BUILDPLATFORM a").as_deref(), Some("linux/amd64"));
+    assert_eq!(platform("FROM --platform=$TARGETPLATFORM a").as_deref(), Some("linux/arm/v7"));
+    assert_eq!(platform("ARG P=x/y\nFROM --platform=$P a").as_deref(), Some("x/y"));
+    assert_eq!(platform("FROM --platform=$NONE a"), None);
+    assert_eq!(platform("FROM a"), None);
+}
+
+#[test]
+fn values_of_args_in_a_stage() {
+    let text = "ARG G=global\nARG H\nFROM a\nARG G\nARG L=local";
+    let args = planned(text, &with_args(&[("B", "build"), ("H", "given")])).args;
+    let value = |name: &str, default: Option<&str>| args.value(name, default.map(str::to_owned));
+    assert_eq!(value("G", None).as_deref(), Some("global"));
+    assert_eq!(value("G", Some("own")).as_deref(), Some("own"));
+    assert_eq!(value("B", Some("own")).as_deref(), Some("build"));
+    assert_eq!(value("H", None).as_deref(), Some("given"));
+    assert_eq!(value("L", None), None);
+    assert_eq!(value("TARGETPLATFORM", None).as_deref(), Some("linux/arm/v7"));
+    assert_eq!(value("BUILDVARIANT", None).as_deref(), Some(""));
+    assert_eq!(value("TARGETSTAGE", None).as_deref(), Some("default"));
+    assert_eq!((args.global("G"), args.global("B"), args.global("H")), (Some("global"), None, Some("given")));
+    let args = planned(text, &with_args(&[("G", "build"), ("https_proxy", "p"), ("x_proxy", "q")])).args;
+    assert_eq!(args.value("G", Some("own".to_owned())).as_deref(), Some("build"));
+    assert_eq!(args.proxies().collect::<Vec<_>>(), [("https_proxy", "p")]);
+}
+
+#[test]
+fn build_args_that_nothing_declares() {
+    let given = ["A", "B", "C", "D", "HTTP_PROXY", "TARGETARCH", "BUILDKIT_INLINE_CACHE", "SOURCE_DATE_EPOCH"];
+    let options = with_args(&given.map(|name| (name, "x")));
+    let plan = planned("ARG A\nFROM a AS unbuilt\nARG B=$D\nFROM a\nARG x C=1", &options);
+    assert_eq!(plan.unused_build_args, ["D"]);
+}
+
+#[test]
+fn what_later_stages_need() {
+    let text =
+        "FROM a AS unused\nFROM b AS one\nFROM one AS two\nCOPY --from=one $X /y /z/\nFROM one\nCOPY --from=two c d";
+    let plan = planned(text, &options());
+    assert_eq!(outline(&plan), "1:one<b; 2:two<@0 @0; 3<@0 @1");
+    let copied = |by: usize, line: u32, sources: &[&str]| Copied {
+        by,
+        line,
+        sources: sources.iter().map(|source| source.to_string()).collect(),
+    };
+    let keep: Vec<_> = plan.stages.into_iter().map(|stage| stage.keep).collect();
+    assert_eq!(keep[0], Keep { base_of: vec![1, 2], copies: vec![copied(1, 4, &["$X", "/y"])] });
+    assert_eq!(keep[1], Keep { base_of: vec![], copies: vec![copied(2, 6, &["c"])] });
+    assert_eq!(keep[2], Keep::default());
+}
+
+#[test]
+fn a_plan_keeps_the_text() {
+    let plan = planned("# escape=`\nFROM a `\n AS b\nRUN c", &options());
+    let stage = &plan.stages[0];
+    assert_eq!((plan.escape, stage.from.text.as_str(), stage.from.span.last), (Escape::Backtick, "FROM a  AS b", 3));
+    assert_eq!((stage.steps.len(), stage.steps[0].located.text.as_str()), (1, "RUN c"));
+}
+
+fn any_dockerfile() -> impl Strategy<Value = String> {
+    let name = "[a-c]";
+    let from = (name, prop::option::of(name)).prop_map(|(base, name)| match name {
+        Some(name) => format!("FROM {base} AS {name}"),
+        None => format!("FROM {base}"),
+    });
+    let copy = "[a-c0-4]".prop_map(|from| format!("COPY --from={from} x y"));
+    prop::collection::vec(prop_oneof![from, copy], 1..9).prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    #[test]
+    fn references_point_back_and_every_stage_is_needed(text in any_dockerfile(), target in prop::option::of("[a-c0-4]")) {
+        let options = Options { target, ..options() };
+        if let Ok(plan) = plan(&parse(text.as_bytes()).expect("valid"), &options) {
+            let last = plan.stages.len() - 1;
+            for (position, stage) in plan.stages.iter().enumerate() {
+                let is_back = |other: usize| other < position;
+                prop_assert!(!matches!(stage.base, Base::Stage(other) if !is_back(other)));
+                for step in &stage.steps {
+                    prop_assert!(!matches!(step.source, Some(Source::Stage(other)) if !is_back(other)));
+                }
+                let is_used = !stage.keep.base_of.is_empty() || !stage.keep.copies.is_empty();
+                prop_assert_eq!(is_used, position != last);
+                prop_assert!(position == 0 || plan.stages[position - 1].index < stage.index);
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What can go wrong with a registry. Every message is one line: what, where, and what to do where that is known.
+//!
+//! Text that a registry sent is cut and cleaned before it becomes part of a message.
+
+use std::time::Duration;
+
+use crate::oci::{DocumentError, ImageError, NoPlatform};
+use crate::store;
+
+/// Why an image could not be pulled or pushed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection.
+    #[error("cannot reach the registry {registry}: {why}")]
+    Unreachable {
+        /// The registry.
+        registry: String,
+        /// What was tried and how it failed.
+        why: String,
+    },
+    /// A connection that broke or went silent.
+    #[error("{what}: the connection failed: {why}")]
+    Interrupted {
+        /// What was being done.
+        what: String,
+        /// How it failed.
+        why: String,
+    },
+    /// 401 or 403.
+    #[error("{what}: access denied ({why}); check that the name is right and that credentials for it are given")]
+    Denied {
+        /// What was being done.
+        what: String,
+        /// What the registry said.
+        why: String,
+    },
+    /// 404.
+    #[error("{what}: not found ({why})")]
+    NotFound {
+        /// What was asked for.
+        what: String,
+        /// What the registry said.
+        why: String,
+    },
+    /// Another status than expected.
+    #[error("{what}: the registry answered {status} ({why})")]
+    Status {
+        /// What was being done.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+        /// What the registry said.
+        why: String,
+        /// When the registry wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// The registry breaks the protocol.
+    #[error("{what}: {why}")]
+    Protocol {
+        /// What was being done.
+        what: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A blob that is not what it should be, or a disk that fails.
+    #[error("{what}: {source}")]
+    Blob {
+        /// What was being done.
+        what: String,
+        /// What is wrong.
+        source: store::Error,
+    },
+    /// A manifest that cannot be read.
+    #[error("{what}: {source}")]
+    Document {
+        /// The image.
+        what: String,
+        /// What is wrong.
+        source: DocumentError,
+    },
+    /// An index without an image for the platform.
+    #[error("{what}: {source}; choose one with --custom-platform")]
+    Platform {
+        /// The image.
+        what: String,
+        /// Which there are.
+        source: NoPlatform,
+    },
+    /// A manifest of something that is no usable image.
+    #[error("{what}: {source}")]
+    Image {
+        /// The image.
+        what: String,
+        /// What is wrong.
+        source: ImageError,
+    },
+    /// The client could not be set up.
+    #[error("cannot set up the registry client: {0}")]
+    Setup(String),
+}
+
+impl Error {
+    /// Whether the same request may succeed a little later.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } | Error::Interrupted { .. } => true,
+            Error::Status { status, .. } => *status == 429 || *status == 408 || *status >= 500,
+            _ => false,
+        }
+    }
+
+    /// How long the registry asked us to wait.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Error::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    pub(super) fn protocol(what: &str, why: impl Into<String>) -> Self {
+        Error::Protocol { what: what.to_owned(), why: why.into() }
+    }
+
+    pub(super) fn blob(what: &str) -> impl FnOnce(store::Error) -> Error {
+        let what = what.to_owned();
+        move |source| Error::Blob { what, source }
+    }
+
+    pub(super) fn interrupted(what: &str, error: &reqwest::Error) -> Self {
+        Error::Interrupted { what: what.to_owned(), why: cause(error) }
+    }
+}
+
+/// The innermost reason of an error, which is the one that says something.
+pub(super) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    line(&innermost.to_string())
+}
+
+/// Text of others as at most one line of moderate length.
+pub(super) fn line(text: &str) -> String {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let mut clean: String = text.chars().map(printable).take(300).collect();
+    clean.truncate(clean.trim_end().len());
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let status = |status| Error::Status { what: String::new(), status, why: String::new(), retry_after: None };
+        let transient = [429, 408, 500, 502, 503].map(|code| status(code).is_transient());
+        assert_eq!(transient, [true; 5]);
+        assert!(!status(400).is_transient() && !Error::protocol("a", "b").is_transient());
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        assert_eq!(line("a\nb\x1b[31m\r\n"), "a b [31m");
+        assert_eq!(line(&"x".repeat(5000)).len(), 300);
+    }
+}

@@ -1,0 +1,143 @@
+//! The record of the root as of the last step: each path with what stood there, and the names of each inode.
+//!
+//! It is filled from what unpacking wrote and then follows each diff, so it never needs a walk of its own. What it says of
+//! a path that no diff looked at is what the disk held when it was last looked at.
+
+use std::collections::{BTreeMap, HashMap};
+
+use silt_watcher::{Directories, Inode};
+
+use super::changes::Change;
+use super::diff::Diff;
+use crate::rootfs::{ContentDigest, Kind, Node, RootPath, Tree};
+
+/// Digests of file contents by path, as learned while a layer was written: one for each file that is `Put`.
+pub type Contents = BTreeMap<RootPath, ContentDigest>;
+
+/// The record: a tree and, for each inode in it, its names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Baseline {
+    tree: Tree,
+    names: HashMap<Inode, Names>,
+}
+
+/// Almost every inode has one name; those that have more keep them in byte order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Names {
+    One(RootPath),
+    Many(Vec<RootPath>),
+}
+
+impl Baseline {
+    /// The record that says `tree`.
+    pub fn new(tree: Tree) -> Self {
+        let mut baseline = Baseline { names: HashMap::with_capacity(tree.len()), tree: Tree::default() };
+        for (path, node) in tree.iter() {
+            baseline.add_name(node.inode, path);
+        }
+        baseline.tree = tree;
+        baseline
+    }
+
+    /// What is recorded.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// All names of `inode` in the record, in byte order.
+    pub fn names(&self, inode: Inode) -> &[RootPath] {
+        match self.names.get(&inode) {
+            None => &[],
+            Some(Names::One(path)) => std::slice::from_ref(path),
+            Some(Names::Many(paths)) => paths,
+        }
+    }
+
+    /// Follows `diff`, so that the record says of each path that was looked at what the disk holds. `contents` are the
+    /// digests of the files that it puts; a file without one is later told by inode and `ctime` alone.
+    pub fn apply(&mut self, diff: Diff, contents: &Contents) {
+        let Diff { changes, learned, .. } = diff;
+        for (path, node) in learned {
+            match node {
+                Some(mut node) => {
+                    fill_digest(&mut node, digest_of(&path, &changes, contents));
+                    self.set(path, node);
+                }
+                None => self.forget(&path),
+            }
+        }
+    }
+
+    fn set(&mut self, path: RootPath, node: Node) {
+        let inode = node.inode;
+        if let Some(old) = self.tree.insert(path.clone(), node) {
+            self.drop_name(old.inode, &path);
+        }
+        self.add_name(inode, &path);
+    }
+
+    fn forget(&mut self, path: &RootPath) {
+        if let Some(old) = self.tree.remove(path) {
+            self.drop_name(old.inode, path);
+        }
+    }
+
+    fn add_name(&mut self, inode: Inode, path: &RootPath) {
+        let Some(names) = self.names.get_mut(&inode) else {
+            self.names.insert(inode, Names::One(path.clone()));
+            return;
+        };
+        let mut all = match names {
+            Names::One(other) => vec![other.clone()],
+            Names::Many(all) => std::mem::take(all),
+        };
+        if let Err(place) = all.binary_search(path) {
+            all.insert(place, path.clone());
+        }
+        *names = Names::from_sorted(all);
+    }
+
+    fn drop_name(&mut self, inode: Inode, path: &RootPath) {
+        match self.names.get_mut(&inode) {
+            Some(Names::Many(all)) => {
+                all.retain(|name| name != path);
+                let rest = Names::from_sorted(std::mem::take(all));
+                self.names.insert(inode, rest);
+            }
+            Some(Names::One(only)) if only == path => {
+                self.names.remove(&inode);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Names {
+    fn from_sorted(mut all: Vec<RootPath>) -> Self {
+        match all.len() {
+            1 => Names::One(all.remove(0)),
+            _ => Names::Many(all),
+        }
+    }
+}
+
+impl Directories for Baseline {
+    fn path_of(&self, inode: Inode) -> Option<Vec<u8>> {
+        let path = self.names(inode).first()?;
+        let node = self.tree.get(path)?;
+        node.entry.is_directory().then(|| path.as_bytes().to_vec())
+    }
+}
+
+fn digest_of(path: &RootPath, changes: &super::ChangeSet, contents: &Contents) -> Option<ContentDigest> {
+    match changes.get(path)? {
+        Change::Link(first) => contents.get(first).copied(),
+        _ => contents.get(path).copied(),
+    }
+}
+
+fn fill_digest(node: &mut Node, learned: Option<ContentDigest>) {
+    if let (Kind::File { digest, .. }, Some(learned)) = (&mut node.entry.kind, learned) {
+        *digest = Some(learned);
+    }
+}

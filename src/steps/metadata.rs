@@ -1,0 +1,122 @@
+//! The steps that only edit the config: ENV ARG LABEL CMD ENTRYPOINT EXPOSE VOLUME SHELL STOPSIGNAL USER MAINTAINER.
+//!
+//! None touches the root: VOLUME makes no directory. Words are expanded with the scope as it was before the instruction,
+//! except in ARG, where each default sees the ARGs before it on the line. CMD, ENTRYPOINT, SHELL and MAINTAINER are not
+//! expanded. Follows the Dockerfile reference.
+
+use anyhow::{Result, bail};
+use serde_json::{Map, Value};
+
+use super::state::{Origin, StageState};
+use super::{expose, signal};
+use crate::dockerfile::{ArgDefinition, Command};
+
+pub(super) fn env(state: &mut StageState, pairs: &[(String, String)]) -> Result<()> {
+    for (name, value) in expand_pairs(state, pairs)? {
+        if name.is_empty() {
+            bail!("the name of a variable is empty");
+        }
+        state.config.config.set_env(&name, &value);
+        state.scope.set(&name, &value);
+    }
+    Ok(())
+}
+
+pub(super) fn label(state: &mut StageState, pairs: &[(String, String)]) -> Result<()> {
+    for (name, value) in expand_pairs(state, pairs)? {
+        if name.is_empty() {
+            bail!("the name of a label is empty");
+        }
+        state.config.config.labels.insert(name, value);
+    }
+    Ok(())
+}
+
+/// Names and values with their variables replaced, all as they were before the instruction.
+fn expand_pairs(state: &StageState, pairs: &[(String, String)]) -> Result<Vec<(String, String)>> {
+    pairs.iter().map(|(name, value)| Ok((state.expand(name)?, state.expand(value)?))).collect()
+}
+
+/// A value comes from `--build-arg`, else from the default, else from the global scope; without any, the name is declared
+/// and what ENV set stays.
+pub(super) fn arg(state: &mut StageState, definitions: &[ArgDefinition]) -> Result<()> {
+    for ArgDefinition { name, default } in definitions {
+        let default = match default {
+            Some(default) if state.args.given(name).is_none() => Some(state.expand(default)?),
+            _ => None,
+        };
+        if let Some(value) = state.args.value(name, default) {
+            state.scope.set(name, &value);
+        }
+        if !state.declared.contains(name) {
+            state.declared.push(name.clone());
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn cmd(state: &mut StageState, command: &Command) {
+    state.config.config.cmd = Some(state.command_line(command));
+    state.cmd = Origin::Stage;
+}
+
+/// An entrypoint with another base's CMD as arguments makes no sense, so an inherited CMD goes.
+pub(super) fn entrypoint(state: &mut StageState, command: &Command) {
+    state.config.config.entrypoint = Some(state.command_line(command));
+    if state.cmd == Origin::Base {
+        state.config.config.cmd = None;
+    }
+}
+
+pub(super) fn expose(state: &mut StageState, words: &[String]) -> Result<()> {
+    for word in words {
+        for spec in state.expand_words(word)? {
+            let ports = expose::ports(&spec)?.into_iter().map(|port| (port, empty()));
+            state.config.config.exposed_ports.extend(ports);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn volume(state: &mut StageState, words: &[String]) -> Result<()> {
+    for word in words {
+        let path = state.expand(word)?;
+        if path.is_empty() {
+            bail!("the path of a volume is empty");
+        }
+        state.config.config.volumes.insert(path, empty());
+    }
+    Ok(())
+}
+
+pub(super) fn shell(state: &mut StageState, arguments: &[String]) {
+    state.config.config.shell = Some(arguments.to_vec());
+}
+
+pub(super) fn stopsignal(state: &mut StageState, word: &str) -> Result<()> {
+    let text = state.expand(word)?;
+    if !signal::is_signal(&text) {
+        bail!("{text:?} is not a signal");
+    }
+    state.config.config.stop_signal = Some(text);
+    Ok(())
+}
+
+pub(super) fn user(state: &mut StageState, word: &str) -> Result<()> {
+    let user = state.expand(word)?;
+    if user.is_empty() {
+        bail!("the user is empty");
+    }
+    state.config.config.user = user;
+    Ok(())
+}
+
+pub(super) fn maintainer(state: &mut StageState, name: &str) {
+    tracing::warn!("MAINTAINER is deprecated; use LABEL org.opencontainers.image.authors={name:?}");
+    state.config.author = Some(name.to_owned());
+}
+
+/// The value of each key in a config's sets.
+fn empty() -> Value {
+    Value::Object(Map::new())
+}

@@ -1,0 +1,42 @@
+//! WORKDIR: sets the working directory and makes it, with its parents, where it is missing.
+//!
+//! New directories have mode 0755 and belong to USER, parents too, as with BuildKit; those that are there stay as they are.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Touched;
+use super::state::StageState;
+use crate::rootfs::{Root, RootPath, users};
+
+const MODE: u32 = 0o755;
+
+pub(super) fn workdir(state: &mut StageState, root: &Root, word: &str) -> Result<Touched> {
+    let dir = state.expand(word)?;
+    if dir.is_empty() {
+        bail!("the path is empty");
+    }
+    let path = state.path(&dir)?;
+    let made = make(state, root, &path)?;
+    state.config.config.working_dir = format!("/{}", String::from_utf8_lossy(path.as_bytes()));
+    Ok(if made.is_empty() { Touched::Nothing } else { Touched::Paths(made) })
+}
+
+/// Makes the directory `path` of the image for the stage's user; returns what was missing.
+pub(super) fn make(state: &StageState, root: &Root, path: &RootPath) -> Result<BTreeSet<RootPath>> {
+    let exact = root.resolve(path.as_bytes())?;
+    match root.observe(&exact)? {
+        Some(node) if node.entry.is_directory() => return Ok(BTreeSet::new()),
+        Some(_) => bail!("{path} is not a directory"),
+        None => {}
+    }
+    let owner = match state.user() {
+        "" => users::Owner { uid: 0, gid: 0 },
+        user => users::resolve_owner(root, user)?,
+    };
+    let made = root
+        .create_dir_all(&exact, MODE, owner.uid, owner.gid)
+        .with_context(|| format!("make the directory {path}"))?;
+    Ok(made.into_iter().collect())
+}

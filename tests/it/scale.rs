@@ -1,0 +1,110 @@
+//! What the design promises of cost: a step costs what it changed and not what exists, and memory does not grow with a layer.
+//!
+//! These tests have the machine to themselves. Times are the least of several equal steps, so that one disturbance does not count.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::executor::{Build, Built, Running, snapshot_ns};
+use crate::support::registry::Registry;
+use crate::support::{Machine, bases, image};
+
+const MANY: usize = 200_000;
+const FEW: usize = 20_000;
+
+/// Steps of one build that each touch one file.
+const EQUAL_STEPS: usize = 7;
+
+/// Appends a line to one file of the base, in a step of its own each time.
+fn one_file_steps(count: usize) -> String {
+    let step = |number| format!("RUN echo {number} >> /files/p000/d00000/f000000\n");
+    (0..count).map(step).fold("FROM base\n".to_owned(), |text, step| text + &step)
+}
+
+fn build(files: usize, mode: &str, steps: usize) -> Built {
+    let build = Build::on(Machine::Alone, &one_file_steps(steps)).base("base", &bases::files(files));
+    build.args([format!("--snapshot-mode={mode}"), "--no-push".into()]).succeed()
+}
+
+fn least(steps: &[Value], cost: impl Fn(&Value) -> u64) -> u64 {
+    steps.iter().map(cost).min().unwrap()
+}
+
+#[test]
+fn a_step_that_touches_one_file_costs_the_same_in_any_tree() {
+    let by_events = build(MANY, "events", EQUAL_STEPS).steps("RUN");
+    let by_walk = build(MANY, "full", 2).steps("RUN");
+    let in_few = build(FEW, "events", EQUAL_STEPS).steps("RUN");
+    assert_eq!((by_events.len(), by_walk.len(), in_few.len()), (EQUAL_STEPS, 2, EQUAL_STEPS));
+    for step in by_events.iter().chain(&in_few) {
+        assert_eq!(step["recorder"], "fanotify", "{step}");
+        assert!(step["stats"].as_u64().unwrap() < 50, "{step}");
+    }
+    assert!(by_walk[0]["stats"].as_u64().unwrap() > MANY as u64, "the walk looks at everything: {}", by_walk[0]);
+    let (many, few, walk) = (least(&by_events, snapshot_ns), least(&in_few, snapshot_ns), least(&by_walk, snapshot_ns));
+    let processor = least(&by_events, |step| step["snapshot_cpu_ns"].as_u64().unwrap());
+    assert!(processor < 10_000_000, "{processor} ns of processor time in a tree of {MANY}");
+    assert!(many * 200 < walk, "{many} ns by events, {walk} ns by the full walk");
+    assert!(many * 2 <= few * 3, "{many} ns in a tree of {MANY}, {few} ns in one of {FEW}");
+}
+
+#[test]
+fn the_kernel_saw_no_more_stats_than_the_builder_counted() {
+    let dockerfile = "FROM base\nRUN echo 1 >> /files/p000/d00000/f000000; echo > /started; while [ ! -e /go ]; do sleep 0.05; done\n";
+    let build = Build::on(Machine::Alone, dockerfile).base("base", &bases::files(MANY)).arg("--no-push");
+    let log = build.dir().join("strace");
+    let mut running = build.start();
+    running.wait_for("started");
+    let mut tracer = attach(&running, &log);
+    fs::write(running.root().join("go"), "").unwrap();
+    let built = running.finish().succeeded();
+    tracer.wait().unwrap();
+    let log = fs::read_to_string(log).unwrap();
+    // Every system call that reads a path's or a descriptor's attributes, from the end of the step to the end of the program.
+    let is_call = |line: &&str| line.contains("stat") && !line.contains("---") && !line.contains(" resumed>");
+    let stats = log.lines().filter(is_call).count();
+    assert!(log.contains("exited with 0"), "the trace is not whole:\n{log}");
+    assert!(stats < 50, "{stats} calls for three files in a tree of {MANY}:\n{log}");
+    assert_eq!(built.steps("RUN")[0]["recorder"], "fanotify");
+}
+
+/// Traces the threads of a running builder, not the step that it runs.
+fn attach(running: &Running, log: &Path) -> Child {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-e", "trace=%%stat", "-o"]).arg(log).arg("-p").arg(running.pid().to_string());
+    let mut tracer = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace");
+    let traced = |id: u32| {
+        let tasks = fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        let status = |task: fs::DirEntry| fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        tasks.filter_map(Result::ok).all(|task| !status(task).contains("TracerPid:\t0\n"))
+    };
+    for _ in 0..500 {
+        if traced(running.pid()) {
+            return tracer;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    tracer.kill().unwrap();
+    panic!("strace did not attach: {:?}", tracer.wait());
+}
+
+#[test]
+fn memory_does_not_grow_with_the_layer() {
+    let registry = Registry::start();
+    let dockerfile = "FROM base\nRUN dd if=/dev/urandom of=/random bs=64k count=8192 && dd if=/dev/zero of=/zeros bs=64k count=8192\n";
+    let build = Build::on(Machine::Alone, dockerfile).base("base", &bases::busybox());
+    let name = registry.name("big:1");
+    let built = build.arg(format!("--destination={name}")).measured().succeed();
+    let step = &built.steps("RUN")[0];
+    assert!(step["bytes_in"].as_u64().unwrap() >= 1 << 30, "{step}");
+    let limit = 150 << 20;
+    assert!(built.peak() < limit, "{} bytes resident at the most", built.peak());
+    let said = built.timings()["totals"]["peak_rss_bytes"].as_u64().unwrap();
+    assert!(said > 0 && said < limit, "{said}");
+    let layers = image::inspect(&format!("docker://{name}"))["Layers"].as_array().unwrap().len();
+    assert_eq!(layers, 3);
+}

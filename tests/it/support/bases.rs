@@ -1,0 +1,27 @@
+//! Base images as OCI layouts with the tag `latest`, made once below the target directory by scripts/make-base.py.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{repository, run, scratch_home};
+
+/// A small system of two layers around busybox, with every kind of entry and both kinds of whiteouts.
+pub fn busybox() -> PathBuf {
+    base("busybox", "busybox")
+}
+
+/// Debian's minimal system.
+pub fn debian() -> PathBuf {
+    base("debian", "debian")
+}
+
+/// The busybox base and `count` small files below `/files`; the first is `/files/p000/d00000/f000000`.
+pub fn files(count: usize) -> PathBuf {
+    base(&format!("files:{count}"), &format!("files-{count}"))
+}
+
+fn base(kind: &str, folder: &str) -> PathBuf {
+    let layout = scratch_home().join("bases").join(folder);
+    run(Command::new(repository().join("scripts/make-base.py")).arg(kind).arg(&layout));
+    layout
+}

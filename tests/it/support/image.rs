@@ -1,0 +1,100 @@
+//! Reading images with skopeo and umoci, which share no code with the program under test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::run;
+
+/// Copies between any two places that skopeo knows; loopback registries speak plain HTTP.
+pub fn copy(from: &str, to: &str) {
+    run(Command::new("skopeo")
+        .args(["--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"])
+        .args([from, to]));
+}
+
+/// What skopeo says of an image.
+pub fn inspect(name: &str) -> Value {
+    let mut command = Command::new("skopeo");
+    let said = run(command.args(["--insecure-policy", "inspect", "--tls-verify=false", name]));
+    serde_json::from_str(&said).unwrap()
+}
+
+/// An image that an independent reader took apart: the layout it was copied to and the tree of its layers.
+pub struct Unpacked {
+    dir: tempfile::TempDir,
+}
+
+/// Copies an image (`docker://…`, `oci:…`, `docker-archive:…`) with skopeo and unpacks it with umoci.
+pub fn unpack(from: &str) -> Unpacked {
+    let dir = super::scratch();
+    let layout = format!("{}:latest", dir.path().join("layout").display());
+    copy(from, &format!("oci:{layout}"));
+    run(Command::new("umoci").args(["unpack", "--image", &layout]).arg(dir.path().join("bundle")));
+    Unpacked { dir }
+}
+
+impl Unpacked {
+    /// The tree.
+    pub fn tree(&self) -> PathBuf {
+        self.dir.path().join("bundle/rootfs")
+    }
+
+    /// The layout that skopeo wrote.
+    pub fn layout(&self) -> PathBuf {
+        self.dir.path().join("layout")
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> Value {
+        manifest(&self.layout())
+    }
+
+    /// The image configuration.
+    pub fn config(&self) -> Value {
+        let digest = self.manifest()["config"]["digest"].as_str().unwrap().to_owned();
+        blob(&self.layout(), &digest)
+    }
+
+    /// The names in each layer's tar, lowest layer first.
+    pub fn layer_names(&self) -> Vec<Vec<String>> {
+        let manifest = self.manifest();
+        let layers = manifest["layers"].as_array().unwrap().iter();
+        layers.map(|layer| names(&blob_path(&self.layout(), layer["digest"].as_str().unwrap()))).collect()
+    }
+}
+
+/// The only manifest of a layout.
+pub fn manifest(layout: &Path) -> Value {
+    let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 1, "{index}");
+    blob(layout, index["manifests"][0]["digest"].as_str().unwrap())
+}
+
+fn blob(layout: &Path, digest: &str) -> Value {
+    serde_json::from_slice(&fs::read(blob_path(layout, digest)).unwrap()).unwrap()
+}
+
+/// Where a layout keeps a blob.
+pub fn blob_path(layout: &Path, digest: &str) -> PathBuf {
+    layout.join("blobs").join(digest.replace(':', "/"))
+}
+
+/// The names in a tar, as GNU tar reads them.
+fn names(tar: &Path) -> Vec<String> {
+    let listing = run(Command::new("tar").args(["--list", "--gzip", "--quoting-style=escape", "--file"]).arg(tar));
+    listing.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn both_kinds_of_whiteouts_of_the_base_are_honoured() {
+    let image = unpack(&format!("oci:{}:latest", super::bases::busybox().display()));
+    let old: Vec<_> =
+        fs::read_dir(image.tree().join("opt/old")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(old, ["three"]);
+    assert!(!image.tree().join("etc/obsolete").exists());
+    assert_eq!(image.config()["config"]["Cmd"][0], "/bin/sh");
+    assert!(image.layer_names()[1].contains(&"opt/old/.wh..wh..opq".to_owned()));
+}

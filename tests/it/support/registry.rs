@@ -1,0 +1,107 @@
+//! A real registry on loopback with a store of its own, for as long as the value lives.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::scratch;
+
+/// A running `docker-registry`, plain HTTP.
+pub struct Registry {
+    child: Child,
+    port: u16,
+    _store: tempfile::TempDir,
+}
+
+impl Registry {
+    /// Starts one on a free port and waits until it answers.
+    pub fn start() -> Registry {
+        // One at a time looks for a port; where another program takes it before the use, the registry ends and we look again.
+        let lock = fs::File::create(super::scratch_home().join("registry.lock")).unwrap();
+        lock.lock().unwrap();
+        (0..5)
+            .find_map(|_| Registry::try_start())
+            .expect("docker-registry does not start (see scripts/install-deps.sh)")
+    }
+
+    fn try_start() -> Option<Registry> {
+        let port = free_port();
+        let store = scratch();
+        let config = store.path().join("config.yml");
+        let root = store.path().join("store");
+        let text = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {root:?}}}, delete: {{enabled: true}}}}\n\
+             http: {{addr: \"127.0.0.1:{port}\"}}\n"
+        );
+        fs::write(&config, text).unwrap();
+        let log = fs::File::create(store.path().join("log")).unwrap();
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(&config).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let child = command.spawn().expect("docker-registry (see scripts/install-deps.sh)");
+        let mut registry = Registry { child, port, _store: store };
+        registry.answers().then_some(registry)
+    }
+
+    fn answers(&mut self) -> bool {
+        let limit = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < limit {
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            if self.try_get("/v2/", "*/*").is_ok_and(|(status, _)| status == 200) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    /// `127.0.0.1:PORT/NAME`, the spelling of a reference.
+    pub fn name(&self, name: &str) -> String {
+        format!("127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// The status that the registry answers when asked for a manifest: 200 where there is one, 404 where not.
+    pub fn manifest_status(&self, repository: &str, reference: &str) -> u16 {
+        let accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
+        self.get(&format!("/v2/{repository}/manifests/{reference}"), accept).0
+    }
+
+    /// Status and body of a GET.
+    pub fn get(&self, path: &str, accept: &str) -> (u16, String) {
+        self.try_get(path, accept).unwrap()
+    }
+
+    fn try_get(&self, path: &str, accept: &str) -> io::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{}\r\nAccept: {accept}\r\n\r\n", self.port);
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        Ok((status, body.to_owned()))
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A loopback port that nothing listens on at the moment.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_registry_answers_and_has_no_manifest_yet() {
+    let registry = Registry::start();
+    assert_eq!(registry.manifest_status("some/image", "latest"), 404);
+    assert_eq!(registry.get("/v2/_catalog", "*/*"), (200, "{\"repositories\":[]}\n".to_owned()));
+}
