@@ -14,6 +14,7 @@ mod operations;
 mod outputs;
 mod replay;
 mod root;
+mod run;
 mod scale;
 mod signals;
 mod support;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use silt::steps::run::{Error, Isolation, Outcome, RunSpec, run};
+use silt::steps::run::{Error, Isolation, Outcome, RunSpec, make_private_process, run};
 
 use super::scene::{ELSEWHERE, Scene, control, install_busybox};
 
@@ -124,7 +124,7 @@ fn as_an_executor() {
         install_busybox(root.path());
         return execute(root.path(), Isolation::Isolated, "exit 0");
     };
-    silt::sys::make_private_process().unwrap();
+    make_private_process().unwrap();
     assert_eq!(rustix::process::dumpable_behavior(), Ok(rustix::process::DumpableBehavior::NotDumpable));
     let isolation = if isolation == "Chroot" { Isolation::Chroot } else { Isolation::Isolated };
     execute(Path::new(root), isolation, ENDLESS);
