@@ -95,6 +95,9 @@ fn carry_out(
         work: prepared.work.clone(),
         ignored: request::ignored(flags, &prepared.place)?,
     };
+    if !(flags.no_push || flags.skip_push_permission_check) {
+        destinations.push.iter().try_for_each(|name| request.registry.check_push(name)).context("check before the build")?;
+    }
     let image = build::run(&request, site, control, timings)?;
     let started = Instant::now();
     let digest = export::to_all(&image, &request.blobs, &request.registry, &mut destinations)?;
