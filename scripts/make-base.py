@@ -57,8 +57,8 @@ class Layer:
     def file(self, name, data, mode=0o644, **fields):
         self.tar.addfile(member(name, tarfile.REGTYPE, mode, size=len(data), **fields), io.BytesIO(data))
 
-    def link(self, name, target, kind=tarfile.SYMTYPE):
-        self.tar.addfile(member(name, kind, 0o777, linkname=target))
+    def link(self, name, target):
+        self.tar.addfile(member(name, tarfile.SYMTYPE, 0o777, linkname=target))
 
     def node(self, name, kind, mode, **fields):
         self.tar.addfile(member(name, kind, mode, **fields))
@@ -93,7 +93,7 @@ def busybox_layer(path):
     kinds = "usr/share/kinds/"
     layer.file(kinds + "setuid", b"#!/bin/sh\n", 0o4755)
     layer.file(kinds + "first", b"two names, one file\n", 0o640, uid=12, gid=34)
-    layer.link(kinds + "second", kinds + "first", tarfile.LNKTYPE)
+    layer.node(kinds + "second", tarfile.LNKTYPE, 0o640, uid=12, gid=34, linkname=kinds + "first")
     layer.link(kinds + "dangling", "../no/such/file")
     layer.link(kinds + "absolute", "/etc/motd")
     layer.node(kinds + "fifo", tarfile.FIFOTYPE, 0o600)

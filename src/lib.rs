@@ -21,5 +21,4 @@ pub mod rootfs;
 pub mod snapshot;
 pub mod steps;
 pub mod store;
-#[allow(unsafe_code)]
 mod sys;

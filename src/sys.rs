@@ -63,11 +63,16 @@ pub fn close_on_exec_from_3() -> io::Result<()> {
 }
 
 /// Gives every signal its default disposition again: an ignored signal would stay ignored across execve(2).
+///
+/// It asks the kernel and not libc, which keeps two signals to itself and leaves them ignored in what it spawns.
 pub fn reset_signal_dispositions() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL installs no handler, so no code can run at a bad moment. Numbers that have no disposition to
-        // set (SIGKILL, SIGSTOP, those that libc keeps) are refused by the call, which is right.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // A kernel sigaction of zeros is SIG_DFL with no flags and an empty mask; it has at most four words.
+    let default = [0u64; 4];
+    let (none, set_size) = (std::ptr::null_mut::<libc::c_void>(), size_of::<u64>());
+    for signal in 1..=64 {
+        // SAFETY: the kernel reads no more than `default` has and writes nothing; SIG_DFL installs no handler, so no code
+        // can run at a bad moment. SIGKILL and SIGSTOP are refused, which is right.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, set_size) };
     }
 }
 

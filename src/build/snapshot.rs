@@ -49,9 +49,7 @@ pub(super) fn take(
 fn count(candidates: &Candidates, stats: u64) -> u64 {
     match candidates {
         Candidates::Everything => stats,
-        Candidates::Only(nominated) => {
-            (nominated.paths.len() + nominated.trees.len() + nominated.inodes.len()) as u64
-        }
+        Candidates::Only(nominated) => (nominated.paths.len() + nominated.trees.len() + nominated.inodes.len()) as u64,
     }
 }
 

@@ -110,7 +110,10 @@ impl<'a> Builder<'a> {
         if let Some(platform) = &stage.platform {
             let wanted = platform.parse::<crate::oci::Platform>()?;
             if wanted != self.request.platform {
-                bail!("--platform={platform}: building for another platform than {} is not supported yet", self.request.platform);
+                bail!(
+                    "--platform={platform}: building for another platform than {} is not supported yet",
+                    self.request.platform
+                );
             }
         }
         let (image, state) = match &stage.base {

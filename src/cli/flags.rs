@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn the_grammar_is_that_of_pflag() {
-        let flags = parse(&["-d=a/b", "--destination", "c/d", "--no-push", "--insecure=T", "-c", "dir:///x"]).expect("ok");
+        let flags =
+            parse(&["-d=a/b", "--destination", "c/d", "--no-push", "--insecure=T", "-c", "dir:///x"]).expect("ok");
         assert_eq!(flags.destination, ["a/b", "c/d"]);
         assert!(flags.no_push && flags.insecure && !flags.force);
         assert_eq!(flags.context, "dir:///x");

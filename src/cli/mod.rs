@@ -25,7 +25,7 @@ use crate::build::{self, Request, Site, Timings};
 use crate::export;
 use crate::oci::Platform;
 use crate::registry;
-use crate::steps::run::{Control, Program};
+use crate::steps::run::{Control, Program, make_private_process};
 use crate::store::BlobDir;
 use env::Env;
 use ground::Prepared;
@@ -38,6 +38,9 @@ pub fn executor(args: impl IntoIterator<Item = OsString>, exit: fn(i32) -> !) ->
     };
     let clock = if flags.log_timestamp { crate::log::Clock::Timestamp } else { crate::log::Clock::Elapsed };
     crate::log::start(flags.verbosity, flags.log_format, clock);
+    if let Err(error) = make_private_process() {
+        warn!("this process can be inspected by others: {error}");
+    }
     match build_and_export(&flags, exit) {
         Ok(()) => 0,
         Err(failure) => {

@@ -11,8 +11,8 @@ use crate::build::{NamedContext, Place, SnapshotMode, Verify};
 use crate::export::{Destinations, DigestFile};
 use crate::oci::Reference;
 use crate::registry::Policy;
-use crate::store::LayoutSource;
 use crate::rootfs::RootPath;
+use crate::store::LayoutSource;
 
 /// Where the build takes place and whose directories it makes.
 #[derive(Debug, PartialEq, Eq)]

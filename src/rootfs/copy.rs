@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use silt_watcher::Inode;
 
 use super::extract::{ExtractError, extract};
-use super::{Cursor, Entry, Kind, Made, Node, Result, Root, RootPath, users};
+use super::{Cursor, Entry, Error, Kind, Made, Node, Result, Root, RootPath, users};
 
 /// The mode of a directory that only the way to the destination needs.
 const IMPLIED_MODE: u32 = 0o755;
@@ -53,6 +53,8 @@ pub type Filter<'a> = &'a (dyn Fn(&RootPath, bool) -> Selection + 'a);
 pub struct Copier<'a> {
     from: Cursor<'a>,
     to: &'a Root,
+    /// Looks at `to`: a copy removes and moves no directory.
+    there: Cursor<'a>,
     stamp: Stamp,
     filter: Filter<'a>,
     /// The first copy of each file with several names, within one source.
@@ -82,9 +84,9 @@ enum State {
 impl<'a> Copier<'a> {
     /// Starts a copy of what `filter` takes.
     pub fn new(from: &'a Root, to: &'a Root, stamp: Stamp, filter: Filter<'a>) -> Self {
-        let from = Cursor::new(from);
+        let (from, there) = (Cursor::new(from), Cursor::new(to));
         let (copies, open, own, touched) = Default::default();
-        Copier { from, to, stamp, filter, copies, open, own, touched }
+        Copier { from, to, there, stamp, filter, copies, open, own, touched }
     }
 
     /// Makes `path` and the directories above it where they are missing, with the owner and the mode of the copies.
@@ -93,6 +95,11 @@ impl<'a> Copier<'a> {
         let mode = self.stamp.mode.unwrap_or(IMPLIED_MODE);
         self.touched.extend(self.to.create_dir_all(path, mode, uid, gid)?);
         Ok(())
+    }
+
+    /// A destination must not be protected; what is below one and is, is left out.
+    fn guard(&self, target: &RootPath) -> Result<()> {
+        if self.to.is_protected(target) { Err(Error::Protected(target.clone())) } else { Ok(()) }
     }
 
     /// Whom directories belong to that have no source.
@@ -106,6 +113,7 @@ impl<'a> Copier<'a> {
     /// Copies the contents of the directory `source`, or else `source` itself, to `target`. The filter is not asked about
     /// `source`; what is above `target` must be there.
     pub fn copy(&mut self, source: &RootPath, target: &RootPath) -> Result<()> {
+        self.guard(target)?;
         self.copies.clear();
         let node = self.from.observe(source)?.ok_or_else(|| missing(source))?;
         if !node.entry.is_directory() {
@@ -114,7 +122,7 @@ impl<'a> Copier<'a> {
         self.directory(target)?;
         self.own.clear();
         for path in [target, &RootPath::root()] {
-            self.own.extend(self.to.observe(path)?.map(|node| node.inode));
+            self.own.extend(self.there.observe(path)?.map(|node| node.inode));
         }
         self.contents(source, target)
     }
@@ -127,6 +135,7 @@ impl<'a> Copier<'a> {
         target: &RootPath,
         owner: Owner,
     ) -> std::result::Result<(), ExtractError> {
+        self.guard(target)?;
         let (uid, gid) = self.owner();
         self.touched.extend(self.to.create_dir_all(target, IMPLIED_MODE, uid, gid)?);
         extract(self.to, target, tar, owner, &mut self.touched)
@@ -177,7 +186,7 @@ impl<'a> Copier<'a> {
     /// Makes the open directories that are not there yet.
     fn make_open(&mut self) -> Result<()> {
         for directory in self.open.iter_mut().filter(|directory| directory.state == State::NotYet) {
-            match self.to.observe(&directory.target)? {
+            match self.there.observe(&directory.target)? {
                 Some(node) if node.entry.is_directory() => {}
                 Some(_) => return Err(in_the_way(&directory.target, io::ErrorKind::NotADirectory).into()),
                 None => self.to.create_dir(&directory.target, 0o700, 0, 0)?,
@@ -196,7 +205,7 @@ impl<'a> Copier<'a> {
         }
         self.make_open()?;
         self.touched.insert(target.clone());
-        match self.to.observe(target)? {
+        match self.there.observe(target)? {
             Some(old) if old.inode == node.inode => return set(self.to, target, &self.stamped(&node.entry)),
             Some(old) if old.entry.is_directory() => return Err(in_the_way(target, io::ErrorKind::IsADirectory).into()),
             _ => {}
@@ -254,4 +263,65 @@ fn in_the_way(target: &RootPath, kind: io::ErrorKind) -> io::Error {
         _ => "is not a directory and cannot be replaced by one",
     };
     io::Error::new(kind, format!("{target} {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::fixture::{Fixture, path};
+    use super::*;
+
+    const TAKE_ALL: Filter<'static> = &|_, _| Selection::Take;
+    const STAMP: Stamp = Stamp { owner: Owner::Kept, mode: None };
+
+    /// A source with `d/mount/x` and `d/y`, and a root where `d/mount` is protected.
+    fn protected() -> (tempfile::TempDir, Root, Fixture) {
+        let source = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir_all(source.path().join("d/mount")).expect("mkdir");
+        fs::write(source.path().join("d/mount/x"), "x").expect("write");
+        fs::write(source.path().join("d/y"), "y").expect("write");
+        let mut fixture = Fixture::new();
+        fixture.root.create_dir_all(&path("d/mount"), 0o711, 0, 0).expect("mkdir");
+        fixture.root.protect(path("d/mount"));
+        let root = Root::open(source.path()).expect("the source");
+        (source, root, fixture)
+    }
+
+    #[test]
+    fn what_is_protected_is_left_out_of_a_tree() {
+        let (_source, from, fixture) = protected();
+        let mut copier = Copier::new(&from, &fixture.root, STAMP, TAKE_ALL);
+        copier.copy(&RootPath::root(), &RootPath::root()).expect("copies the rest");
+        assert_eq!(copier.into_touched(), BTreeSet::from([path("d"), path("d/y")]));
+        assert_eq!(fs::read_dir(fixture.on_disk("d/mount")).expect("list").count(), 0);
+    }
+
+    #[test]
+    fn what_is_protected_is_no_destination() {
+        let (_source, from, fixture) = protected();
+        for (source, target) in [("d/y", "d/mount"), ("d/y", "d/mount/z"), ("d", "d/mount"), ("d", "d/mount/e")] {
+            let mut copier = Copier::new(&from, &fixture.root, STAMP, TAKE_ALL);
+            let result = copier.copy(&path(source), &path(target));
+            assert!(matches!(result, Err(Error::Protected(_))), "{source} to {target}: {result:?}");
+        }
+        assert_eq!(fs::read_dir(fixture.on_disk("d/mount")).expect("list").count(), 0);
+    }
+
+    #[test]
+    fn names_of_one_file_stay_together_only_within_a_source() {
+        let source = tempfile::tempdir().expect("a temporary directory");
+        fs::write(source.path().join("a"), "1").expect("write");
+        fs::hard_link(source.path().join("a"), source.path().join("b")).expect("link");
+        let from = Root::open(source.path()).expect("the source");
+        let fixture = Fixture::new();
+        let mut copier = Copier::new(&from, &fixture.root, STAMP, TAKE_ALL);
+        copier.copy(&RootPath::root(), &path("tree")).expect("copies");
+        copier.copy(&path("a"), &path("x")).expect("copies");
+        copier.copy(&path("b"), &path("y")).expect("copies");
+        let inode = |name: &str| fixture.root.observe(&path(name)).expect("statx").map(|node| node.inode);
+        assert_eq!(inode("tree/a"), inode("tree/b"));
+        assert_ne!(inode("x"), inode("y"));
+        fixture.assert_outside_untouched();
+    }
 }

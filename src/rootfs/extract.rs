@@ -85,6 +85,9 @@ impl Extraction<'_> {
             What::New(entry) if entry.is_directory() => self.resolve(name, Last::Follow)?,
             _ => self.resolve(name, Last::Keep)?,
         };
+        if path == *self.top {
+            return Ok(());
+        }
         if self.root.is_protected(&path) {
             tracing::warn!("{path} belongs to this machine and is not extracted");
             return Ok(());
@@ -237,5 +240,119 @@ impl<R: Read> Read for Contents<'_, R> {
         buffer[..length].copy_from_slice(&self.bytes[self.at..self.at + length]);
         self.at += length;
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    use tar_core::EntryType;
+
+    use super::*;
+    use crate::rootfs::fixture::{Fixture, Layer, path};
+
+    type Told = BTreeSet<RootPath>;
+
+    /// Extracts into `t`, which has a link `out` to the canary's directory, and looks whether the canary is well.
+    fn try_extract(fixture: &Fixture, layer: &Layer) -> (Told, std::result::Result<(), ExtractError>) {
+        let outside = fixture.outside();
+        fixture.root.create_dir_all(&path("t/d"), 0o755, 0, 0).expect("mkdir");
+        let _ = std::os::unix::fs::symlink(&outside, fixture.on_disk("t/out"));
+        let mut touched = Told::new();
+        let result = extract(&fixture.root, &path("t"), &layer.bytes()[..], Owner::Kept, &mut touched);
+        fixture.assert_outside_untouched();
+        assert!(touched.iter().all(|told| told.is_at_or_below(&path("t"))), "{touched:?}");
+        (touched, result)
+    }
+
+    fn check(layer: &Layer, told: &[&str]) -> Fixture {
+        let fixture = Fixture::new();
+        let (touched, result) = try_extract(&fixture, layer);
+        result.expect("extracts");
+        assert_eq!(touched, told.iter().map(|told| path(told)).collect());
+        fixture
+    }
+
+    #[test]
+    fn names_that_climb_out_are_refused() {
+        for name in ["../x", "a/../../x", "/../x", "d/../../t/x", ".."] {
+            for layer in [Layer::new().file(name, "x"), Layer::new().dir(name), Layer::new().link("l", name)] {
+                let (told, result) = try_extract(&Fixture::new(), &layer);
+                assert!(matches!(result, Err(ExtractError::Outside(_))), "{name}: {result:?}");
+                assert!(told.iter().all(|told| *told == path("t/l")), "{name}: {told:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_taken_from_the_destination() {
+        check(&Layer::new().file("/abs/x", "1"), &["t/abs", "t/abs/x"]);
+        check(&Layer::new().file("./a/./b", "1"), &["t/a", "t/a/b"]);
+        check(&Layer::new().file("a/../b", "1"), &["t/b"]);
+        let top = Layer::new().dir("./").dir(".").symlink("l", "/").add("l", EntryType::Directory, b"", |e| e);
+        let fixture = check(&top, &["t/l"]);
+        assert_eq!(fs::metadata(fixture.on_disk("t")).expect("stat").mode() & 0o7777, 0o755);
+    }
+
+    #[test]
+    fn links_end_inside_the_destination() {
+        let fixture = Fixture::new();
+        let out = path(fixture.outside().join("x").to_str().expect("UTF-8"));
+        let (told, result) = try_extract(&fixture, &Layer::new().file("out/x", "mine"));
+        result.expect("extracts");
+        assert!(told.contains(&path("t").join(&out)), "{told:?}");
+        check(&Layer::new().symlink("l", "../../..").file("l/x", "1"), &["t/l", "t/x"]);
+        check(&Layer::new().symlink("l", "/a").dir("l").file("l/x", "1"), &["t/l", "t/a", "t/a/x"]);
+        check(&Layer::new().symlink("l", "x").file("l", "1"), &["t/l"]);
+        let (_, result) = try_extract(&Fixture::new(), &Layer::new().symlink("l", "l").file("l/x", "1"));
+        assert!(matches!(result, Err(ExtractError::Root(_))), "{result:?}");
+    }
+
+    #[test]
+    fn a_hard_link_has_its_target_inside() {
+        let fixture = check(&Layer::new().file("a", "1").link("d/b", "/a").link("a", "a"), &["t/a", "t/d/b"]);
+        let inode = |name: &str| fs::metadata(fixture.on_disk(name)).expect("stat").ino();
+        assert_eq!(inode("t/a"), inode("t/d/b"));
+        let (_, result) = try_extract(&Fixture::new(), &Layer::new().link("l", "out/canary"));
+        assert!(matches!(result, Err(ExtractError::Root(_))), "{result:?}");
+        let (_, result) = try_extract(&Fixture::new(), &Layer::new().symlink("s", "out/canary").link("l", "s"));
+        result.expect("the link itself is linked");
+    }
+
+    #[test]
+    fn a_member_replaces_another() {
+        let layer = Layer::new().dir("x").file("x/y", "1").file("x", "2").dir("x").symlink("x", "d").dir("x");
+        let fixture = check(&layer, &["t/x", "t/x/y", "t/d"]);
+        assert!(fs::symlink_metadata(fixture.on_disk("t/x")).expect("stat").is_symlink());
+    }
+
+    #[test]
+    fn protected_paths_stay() {
+        let mut fixture = Fixture::new();
+        fixture.root.create_dir_all(&path("t/d/mount"), 0o711, 0, 0).expect("mkdir");
+        fixture.root.protect(path("t/d/mount"));
+        let layer = Layer::new().dir("d/mount").file("d/mount/x", "1").file("d/y", "2");
+        let (told, result) = try_extract(&fixture, &layer);
+        result.expect("extracts the rest");
+        assert_eq!(told, Told::from([path("t/d/y")]));
+        assert_eq!(fs::metadata(fixture.on_disk("t/d/mount")).expect("stat").mode() & 0o7777, 0o711);
+        let (_, result) = try_extract(&fixture, &Layer::new().file("d", "in the way"));
+        assert!(matches!(result, Err(ExtractError::Root(Error::Protected(_)))), "{result:?}");
+    }
+
+    #[test]
+    fn contents_and_times_of_directories() {
+        let content = [b'x'; 300_000];
+        let layer = Layer::new().add("d", EntryType::Directory, b"", |entry| entry.mtime(7).expect("mtime")).add(
+            "d/x",
+            EntryType::Regular,
+            &content,
+            |entry| entry.mtime(8).expect("mtime"),
+        );
+        let fixture = check(&layer, &["t/d", "t/d/x"]);
+        assert_eq!(fs::metadata(fixture.on_disk("t/d")).expect("stat").mtime(), 7);
+        assert_eq!(fs::read(fixture.on_disk("t/d/x")).expect("read"), content);
     }
 }

@@ -92,3 +92,27 @@ fn sized(call: impl Fn(&mut [u8]) -> Result<usize>) -> Result<Vec<u8>> {
     long.truncate(length);
     Ok(long)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rootfs::fixture::Fixture;
+
+    #[test]
+    fn both_ways_of_reading_agree() {
+        let fixture = Fixture::new();
+        std::fs::write(fixture.on_disk("f"), "x").expect("write");
+        let file = std::fs::File::open(fixture.on_disk("f")).expect("open");
+        let long = "n".repeat(240);
+        let wanted: Xattrs = (0..8)
+            .map(|i| (format!("user.{long}{i}").into_bytes().into(), vec![b'v'; 10 * i].into()))
+            .chain([(Box::from(&b"trusted.not-ours"[..]), Box::from(&b"x"[..]))])
+            .collect();
+        assert_eq!(set(file.as_fd(), &wanted).expect("set"), Vec::<Box<[u8]>>::new());
+        let read = read(fixture.root.fd(), b"f").expect("read");
+        assert_eq!(read.len(), 8, "a list longer than the short buffer, without the foreign name");
+        assert_eq!(read, read_without_proc(fixture.root.fd(), b"f").expect("read"));
+        remove_others(file.as_fd(), &Xattrs::new()).expect("removed");
+        assert_eq!(read_open(file.as_fd()).expect("read"), Xattrs::new());
+    }
+}

@@ -23,7 +23,6 @@ use std::collections::BTreeSet;
 pub use source::Missing;
 pub use state::StageState;
 pub use tree::Tree;
-pub use variables::Variables;
 
 use crate::dockerfile::Instruction;
 use crate::rootfs::{Root, RootPath};

@@ -41,6 +41,9 @@ pub(super) fn transfer(
         let opened = if archives == Archives::Unpack { archive::open(tree.root(), found)? } else { None };
         match opened {
             Some(archive) => {
+                if stamp.mode.is_some() {
+                    tracing::warn!("--chmod does not apply to what ADD unpacks from {:?}", found.path);
+                }
                 let unpacked = archive.unpack(&mut copier, &destination.exact(root)?, chown.unwrap_or(Owner::Kept));
                 unpacked.with_context(|| format!("unpack {:?}", found.path))?;
             }

@@ -2,11 +2,11 @@
 
 /// Names and values. Setting a name again keeps its place, as an image's `Env` does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Variables(Vec<(String, String)>);
+pub(super) struct Variables(Vec<(String, String)>);
 
 impl Variables {
     /// Reads `NAME=value` lines, as an image's `Env` holds them; one without `=` has an empty value.
-    pub fn from_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(super) fn from_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut variables = Variables::default();
         for line in lines {
             let (name, value) = line.split_once('=').unwrap_or((line, ""));
@@ -16,12 +16,12 @@ impl Variables {
     }
 
     /// The value of `name`.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// Gives `name` this value.
-    pub fn set(&mut self, name: &str, value: &str) {
+    pub(super) fn set(&mut self, name: &str, value: &str) {
         match self.0.iter_mut().find(|(n, _)| n == name) {
             Some((_, old)) => *old = value.to_owned(),
             None => self.0.push((name.to_owned(), value.to_owned())),
@@ -29,30 +29,20 @@ impl Variables {
     }
 
     /// Gives `name` this value unless it has one.
-    pub fn set_default(&mut self, name: &str, value: &str) {
+    pub(super) fn set_default(&mut self, name: &str, value: &str) {
         if self.get(name).is_none() {
             self.set(name, value);
         }
     }
 
     /// All, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// As `NAME=value` lines, in order.
-    pub fn to_lines(&self) -> Vec<String> {
+    pub(super) fn to_lines(&self) -> Vec<String> {
         self.iter().map(|(name, value)| format!("{name}={value}")).collect()
-    }
-}
-
-impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Variables {
-    fn from_iter<I: IntoIterator<Item = (N, V)>>(items: I) -> Self {
-        let mut variables = Variables::default();
-        for (name, value) in items {
-            variables.set(name.as_ref(), value.as_ref());
-        }
-        variables
     }
 }
 

@@ -69,7 +69,7 @@ fn form(source: &Source) -> Vec<String> {
     if !source.text.starts_with("//! ") {
         wrong.push(format!("{}: does not open with `//!` lines that say what it is for", source.path));
     }
-    if !UNSAFE.contains(&source.path.as_str()) && words(&without_comments(&source.text)).any(|word| word == "unsafe") {
+    if !UNSAFE.contains(&source.path.as_str()) && has_unsafe(&without_comments(&source.text)) {
         wrong.push(format!("{}: `unsafe` belongs to {}", source.path, UNSAFE.join(" and ")));
     }
     wrong
@@ -131,6 +131,14 @@ fn uses_path(code: &str, path: &str) -> bool {
         |at: usize| code[at + path.len()..].starts_with([':', ';', ' ']) && !code[at + path.len()..].starts_with(": ");
     let is_crate = |at: usize| level_of(path).is_none() && starts(at) && goes_on(at);
     code.match_indices(path).any(|(at, _)| is_crate(at))
+}
+
+/// Whether the keyword stands before something that it can mark; the word in a text does not count.
+fn has_unsafe(code: &str) -> bool {
+    let marked = ["{", "(", "fn ", "impl ", "impl<", "extern ", "trait "];
+    let marks = |at: usize| marked.iter().any(|what| code[at + "unsafe".len()..].trim_start().starts_with(what));
+    let is_word = |at: usize| !code[..at].ends_with(|before: char| before == '_' || before.is_alphanumeric());
+    code.match_indices("unsafe").any(|(at, _)| is_word(at) && marks(at))
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -197,6 +205,7 @@ fn a_forbidden_arrow_is_found() {
     check("src/oci/mod.rs", "use crate::helpers::x;", &["`oci` uses `helpers`"]);
     check("src/steps/run.rs", "fn f() { unsafe { g() } }", &["`unsafe` belongs to"]);
     check("src/steps/run.rs", "#![forbid(unsafe_code)]\n// unsafe", &[]);
+    check("src/steps/run.rs", "const TEXT: &str = \"an unsafe address\"; fn unsafe_realm() {}", &[]);
     check("src/sys.rs", "fn f() { unsafe { g() } }", &[]);
     check("watcher/src/sys.rs", "fn f() { unsafe { g() } }", &[]);
     check("watcher/src/lib.rs", "unsafe fn f() {}", &["`unsafe` belongs to"]);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use silt::rootfs::{Kind, Node, RootPath, scan};
-use silt::snapshot::Candidates;
+use silt::snapshot::{Candidates, ChangeSet};
 use silt_watcher::Nominated;
 
 use crate::mounted::{FileSystem, on};
@@ -15,30 +15,43 @@ const SEQUENCES: u64 = 60;
 
 #[test]
 fn base_and_layer_make_the_tree() {
+    replay_all(|replay, base, _| replay.begin(base));
+}
+
+#[test]
+fn what_stood_there_before_is_only_in_a_layer_when_it_is_written() {
+    replay_all(|replay, base, seed| replay.begin_partly_foreign(base, &mut Random::new(seed)));
+}
+
+/// How a sequence begins, given its base and its seed.
+type Begin = fn(&mut Replay, &[Operation], u64);
+
+fn replay_all(begin: Begin) {
     on(FileSystem::Tmpfs, |dir, copy| {
         let mut replay = Replay::new(dir, copy);
         let mut changes = 0;
         for seed in 0..SEQUENCES {
             let mut random = Random::new(seed);
             let (base, steps) = (building(&mut random, 30), changing(&mut random, 50));
-            match run(&mut replay, &base, &steps, seed) {
+            let mut run = |steps: &[Operation]| {
+                begin(&mut replay, &base, seed);
+                run(&mut replay, steps, seed)
+            };
+            match run(&steps) {
                 Ok(count) => changes += count,
-                Err(_) => fail(&mut replay, &base, &steps, seed),
+                Err(_) => {
+                    let steps = minimised(&steps, &mut |steps| run(steps).is_err());
+                    let error = run(&steps).expect_err("it failed before");
+                    panic!("seed {seed}: {error}\nafter\n{}", replay.world.log());
+                }
             }
         }
         assert!(changes > SEQUENCES as usize * 40, "only {changes} changes were made");
     });
 }
 
-fn fail(replay: &mut Replay, base: &[Operation], steps: &[Operation], seed: u64) -> ! {
-    let steps = minimised(steps, &mut |steps| run(replay, base, steps, seed).is_err());
-    let error = run(replay, base, &steps, seed).expect_err("it failed before");
-    panic!("seed {seed}: {error}\nafter\n{}", replay.world.log());
-}
-
 /// Two steps, each looked at in both ways; the number of changes.
-fn run(replay: &mut Replay, base: &[Operation], steps: &[Operation], seed: u64) -> Result<usize, String> {
-    replay.begin(base);
+fn run(replay: &mut Replay, steps: &[Operation], seed: u64) -> Result<usize, String> {
     let mut changes = 0;
     for step in steps.chunks(steps.len().div_ceil(2).max(1)) {
         replay.world.run(step);
@@ -52,7 +65,7 @@ fn run(replay: &mut Replay, base: &[Operation], steps: &[Operation], seed: u64) 
     Ok(changes)
 }
 
-fn agree(some: &silt::snapshot::ChangeSet, all: &silt::snapshot::ChangeSet) -> Verdict {
+fn agree(some: &ChangeSet, all: &ChangeSet) -> Verdict {
     if some == all { Ok(()) } else { Err(format!("candidates give\n{some:?}\neverything gives\n{all:?}")) }
 }
 

@@ -6,10 +6,12 @@ use std::path::Path;
 use silt::codec;
 use silt::layer;
 
-use silt::rootfs::{Entry, Kind, Root, RootPath, Timestamp, Tree, Unpacker, scan};
-use silt::snapshot::{Baseline, Candidates, ChangeSet, Diff, diff};
+use silt::rootfs::{Entry, Kind, Node, Root, RootPath, Timestamp, Tree, Unpacker, scan};
+use silt::snapshot::{Baseline, Candidates, Change, ChangeSet, Diff, diff};
 
-use crate::operations::{Operation, World};
+use crate::operations::{Operation, Random};
+use crate::world::World;
+use silt_watcher::Inode;
 
 pub struct Replay {
     pub world: World,
@@ -44,6 +46,40 @@ impl Replay {
         self.follow(first).expect("the base is sound");
     }
 
+    /// Begins anew as `begin`, but some of the base, chosen by `random`, stood there before and is in no layer.
+    pub fn begin_partly_foreign(&mut self, base: &[Operation], random: &mut Random) {
+        self.begin(base);
+        let mut tree = self.baseline.tree().clone();
+        let chosen: Vec<RootPath> =
+            tree.iter().map(|(path, _)| path.clone()).filter(|_| random.below(5) == 0).collect();
+        for path in chosen.iter().filter(|path| !path.is_root()) {
+            let below: Vec<Inode> = tree.at_or_below(path).map(|(_, node)| node.inode).collect();
+            for name in below.iter().flat_map(|inode| self.baseline.names(*inode)) {
+                make_foreign(tree.get_mut(name).expect("a name in the record"));
+            }
+        }
+        self.baseline = Baseline::new(tree);
+        silt::rootfs::clear(&self.copy).expect("clear");
+        self.copied = Unpacker::new(&self.copy).expect("unpacker").finish().expect("empty");
+        self.put_on_copy(&self.carried()).expect("the base is sound");
+    }
+
+    /// The changes that make all of the record that is not foreign out of nothing.
+    fn carried(&self) -> ChangeSet {
+        let nodes = self.baseline.tree().iter().filter(|(path, node)| !path.is_root() && !node.foreign);
+        let nodes = nodes.filter(|(_, node)| node.entry.kind != Kind::Socket);
+        let change = |path: &RootPath, node: &Node| match &self.baseline.names(node.inode)[0] {
+            first if first != path => Change::Link(first.clone()),
+            _ => Change::Put(node.entry.clone()),
+        };
+        nodes.map(|(path, node)| (path.clone(), change(path, node))).collect()
+    }
+
+    /// Whether the layers so far have something at `path`.
+    fn is_carried(&self, path: &RootPath) -> bool {
+        self.baseline.tree().at_or_below(path).any(|(_, node)| !node.foreign)
+    }
+
     pub fn diff(&self, look_at: &Candidates) -> Diff {
         diff(&self.root, &self.baseline, look_at).expect("diff")
     }
@@ -53,9 +89,10 @@ impl Replay {
     pub fn follow(&mut self, diff: Diff) -> Verdict {
         let layer = self.put_on_copy(&diff.changes).map_err(|error| format!("{error:#}"))?;
         self.baseline.apply(diff, &layer.contents);
-        let (tree, copy) = (shown(&self.root), shown(&self.copy));
-        same("the tree and the layers", &tree, &copy)?;
-        let found = walked(&self.root);
+        let mut tree = shown(&walked(&self.root));
+        tree.retain(|path, _| self.is_carried(path));
+        same("the tree and the layers", &tree, &shown(&walked(&self.copy)))?;
+        let found = walked_beside(&self.root, self.baseline.tree());
         same("the record and the disk", &by_path(self.baseline.tree()), &by_path(found.tree()))?;
         if self.baseline == found { Ok(()) } else { Err("the record has other inodes than the disk".into()) }
     }
@@ -101,9 +138,24 @@ fn walked(root: &Root) -> Baseline {
     Baseline::new(nodes.collect())
 }
 
+/// The record that a walk makes, with those nodes foreign that `recorded` says are.
+fn walked_beside(root: &Root, recorded: &Tree) -> Baseline {
+    let mut tree = walked(root).tree().clone();
+    for (path, _) in recorded.iter().filter(|(_, node)| node.foreign) {
+        tree.get_mut(path).into_iter().for_each(make_foreign);
+    }
+    Baseline::new(tree)
+}
+
+fn make_foreign(node: &mut Node) {
+    node.foreign = true;
+    if let Kind::File { digest, .. } = &mut node.entry.kind {
+        *digest = None;
+    }
+}
+
 /// What an image shows of a tree: entries without sockets and without the times of directories, and which names are one.
-fn shown(root: &Root) -> BTreeMap<RootPath, (Entry, RootPath)> {
-    let found = walked(root);
+fn shown(found: &Baseline) -> BTreeMap<RootPath, (Entry, RootPath)> {
     let carried = found.tree().iter().filter(|(_, node)| node.entry.kind != Kind::Socket);
     let entry = |entry: &Entry| match entry.kind {
         Kind::Directory => Entry { mtime: Timestamp::default(), ..entry.clone() },

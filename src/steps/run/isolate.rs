@@ -8,7 +8,9 @@
 use std::time::Instant;
 
 use nix::sched::{CloneFlags, unshare};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, set_parent_process_death_signal, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, kill_process, set_parent_process_death_signal, wait, waitpid,
+};
 
 use super::error::{Error, failed};
 use super::mounts::{self, NetworkFiles};
@@ -81,7 +83,7 @@ fn init(order: &Order, files: &NetworkFiles) -> Report {
     supervisor::empty_stdin()?;
     let command = command::spawn(order)?;
     loop {
-        if let Some((pid, status)) = waitpid(None, WaitOptions::empty()).map_err(failed("waitpid"))?
+        if let Some((pid, status)) = wait(WaitOptions::empty()).map_err(failed("waitpid"))?
             && pid == command
         {
             return Ok(supervisor::outcome(status));

@@ -22,6 +22,7 @@ mod strays;
 mod stubs;
 mod supervisor;
 
+pub use crate::sys::make_private_process;
 pub use control::{Control, Detected, Program, detect, run};
 pub use error::Error;
 pub use spec::{Isolation, Outcome, RunSpec, shell_form};

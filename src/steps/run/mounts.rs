@@ -7,7 +7,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -16,10 +16,10 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change,
     mount_remount, unmount,
 };
-use rustix::process::{chdir, fchdir, pivot_root, umask};
+use rustix::process::{chdir, fchdir, pivot_root};
 
 use super::error::{Error, failed};
-use super::stubs::MountPoint;
+use super::stubs::{Kind, Need};
 
 /// Directories that get a file system of their own.
 const DIRECTORIES: [&str; 3] = ["proc", "dev", "sys"];
@@ -40,7 +40,7 @@ const LINKS: [(&str, &str); 6] = [
 ];
 
 /// Files and directories about the host that the command can neither read nor write.
-const MASKED: [&str; 11] = [
+const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -51,6 +51,7 @@ const MASKED: [&str; 11] = [
     "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
     "/sys/firmware",
 ];
 
@@ -71,16 +72,26 @@ impl NetworkFiles {
         )
     }
 
-    /// Where something will be mounted.
-    pub(super) fn mount_points(&self) -> impl Iterator<Item = MountPoint> {
-        let files = self.0.iter().map(|&(path, _)| MountPoint::File(Path::new(path)));
-        DIRECTORIES.iter().map(|path| MountPoint::Directory(Path::new(path))).chain(files)
+    /// Where [`enter`] will mount something.
+    pub(super) fn mount_points(&self) -> impl Iterator<Item = Need> {
+        let files = self.0.iter().map(|(path, _)| Need { path: path.into(), kind: Kind::File(vec![]) });
+        DIRECTORIES.iter().map(|path| Need { path: path.into(), kind: Kind::Directory }).chain(files)
+    }
+
+    /// What a step needs most where nothing can be mounted.
+    pub(super) fn stand_ins(&self) -> impl Iterator<Item = Need> {
+        let files =
+            self.0.iter().map(|(path, contents)| Need { path: path.into(), kind: Kind::File(contents.clone()) });
+        let devices = DEVICES.iter().map(|(name, major, minor)| {
+            let kind = Kind::Device(rustix::fs::makedev(*major, *minor));
+            Need { path: Path::new("dev").join(name), kind }
+        });
+        devices.chain(files)
     }
 }
 
 /// Makes `root` the root of this process, which has a mount namespace of its own, with all that belongs in it.
 pub(super) fn enter(root: &Path, files: &NetworkFiles) -> Result<(), Error> {
-    umask(Mode::empty());
     let old = swap_root(root)?;
     mount_at("/proc", "proc", DATA_ONLY, "")?;
     mount_at("/sys", "sysfs", DATA_ONLY | MountFlags::RDONLY, "")?;
@@ -149,7 +160,7 @@ fn lay_over(path: &str, contents: &[u8]) -> Result<(), Error> {
     let (copy, target) = ("/dev/.copy", Path::new("/").join(path));
     let cover = || -> io::Result<()> {
         fs::write(copy, contents)?;
-        fs::set_permissions(copy, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        fs::set_permissions(copy, fs::Permissions::from_mode(0o644))?;
         mount_bind(copy, &target)?;
         fs::remove_file(copy)
     };

@@ -11,7 +11,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, getpgid, getpgrp, getpid, kill_process, kill_process_group, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpgid, getpgrp, getpid, kill_process, kill_process_group, wait};
 
 use super::error::{Error, failed};
 use super::signals::Events;
@@ -39,11 +39,11 @@ pub(super) fn end(events: &Events<'_>) -> Result<(), Error> {
 /// Reaps what is dead; whether a child is left.
 fn reap() -> Result<bool, Error> {
     loop {
-        match waitpid(None, WaitOptions::NOHANG) {
+        match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) | Err(Errno::INTR) => {}
             Ok(None) => return Ok(true),
             Err(Errno::CHILD) => return Ok(false),
-            Err(why) => return Err(failed("waitpid")(why)),
+            Err(why) => return Err(failed("wait")(why)),
         }
     }
 }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_to_list_children_find_a_child() {
+    fn a_child_is_found_without_the_list_of_the_kernel() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = Pid::from_child(&child);
         let by_stat = children_by_stat(getpid().as_raw_nonzero().get()).unwrap();

@@ -7,12 +7,14 @@ use std::os::unix::net::UnixStream;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper, setsid, waitpid};
+use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper, setsid, umask, wait};
 
 use super::error::{Error, failed};
+use super::mounts::NetworkFiles;
 use super::order::{Order, Report, receive_order, send_report};
 use super::signals::{Event, Events};
 use super::spec::{Isolation, Outcome};
+use super::stubs::Stubs;
 use super::{command, isolate, strays};
 use crate::sys;
 
@@ -42,10 +44,12 @@ fn supervise(order: &Order, socket: &UnixStream) -> Report {
     setsid().map_err(failed("setsid"))?;
     set_child_subreaper(Some(getpid())).map_err(failed("become a sub-reaper"))?;
     empty_stdin()?;
+    umask(Mode::empty());
     let events = Events::new(socket)?;
     match order.spec.isolation {
         Isolation::Isolated => isolate::run(order, &events),
-        Isolation::InPlace | Isolation::Chroot => run_here(order, &events),
+        Isolation::InPlace => run_here(order, &events),
+        Isolation::Chroot => run_with_stand_ins(order, &events),
     }
 }
 
@@ -65,6 +69,16 @@ fn is_null(file: impl std::os::fd::AsFd) -> bool {
     })
 }
 
+/// Nothing can be mounted, but a command without /dev/null does not come far. It may have to: this is the last resort, so
+/// that a kernel which permits no stand-ins is no reason to fail.
+fn run_with_stand_ins(order: &Order, events: &Events<'_>) -> Report {
+    let root = &order.spec.root;
+    let stubs = Stubs::make(root, NetworkFiles::read().stand_ins()).ok();
+    let report = run_here(order, events);
+    stubs.map_or(Ok(()), Stubs::remove).map_err(failed(format!("remove devices and network files from {root:?}")))?;
+    report
+}
+
 /// Runs the command as a child of this process, which inherits its orphans.
 fn run_here(order: &Order, events: &Events<'_>) -> Report {
     let outcome = match command::spawn(order) {
@@ -78,7 +92,7 @@ fn run_here(order: &Order, events: &Events<'_>) -> Report {
 /// Reaps whatever ends until it is `command`. Cancelled, it says so; the executor knows which signal it was.
 fn await_command(command: Pid, events: &Events<'_>) -> Report {
     loop {
-        while let Some((pid, status)) = waitpid(None, WaitOptions::NOHANG).map_err(failed("waitpid"))? {
+        while let Some((pid, status)) = wait(WaitOptions::NOHANG).map_err(failed("waitpid"))? {
             if pid == command {
                 return Ok(outcome(status));
             }

@@ -5,4 +5,5 @@ mod hostile;
 mod kinds;
 mod others;
 mod protected;
+mod random;
 mod whiteouts;
