@@ -46,7 +46,9 @@ pub fn to_all(image: &Image, blobs: &BlobDir, client: &Client, destinations: &mu
         client.fetch(image, blobs)?;
     }
     if let Some(path) = &destinations.oci_layout_path {
-        let tags: BTreeSet<String> = destinations.push.iter().filter_map(Reference::tag).map(str::to_owned).collect();
+        // One image, one entry: who reads the layout without naming a tag, as kaniko's is read, must find just one.
+        let tag = destinations.push.iter().find_map(Reference::tag).map(str::to_owned);
+        let tags: BTreeSet<String> = tag.into_iter().collect();
         store::write_layout(path, image, blobs, &tags).context("--oci-layout-path")?;
     }
     if let Some(path) = &destinations.tar_path {
