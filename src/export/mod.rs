@@ -5,7 +5,6 @@
 
 mod digest_file;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -46,10 +45,8 @@ pub fn to_all(image: &Image, blobs: &BlobDir, client: &Client, destinations: &mu
         client.fetch(image, blobs)?;
     }
     if let Some(path) = &destinations.oci_layout_path {
-        // One image, one entry: who reads the layout without naming a tag, as kaniko's is read, must find just one.
-        let tag = destinations.push.iter().find_map(Reference::tag).map(str::to_owned);
-        let tags: BTreeSet<String> = tag.into_iter().collect();
-        store::write_layout(path, image, blobs, &tags).context("--oci-layout-path")?;
+        let tag = destinations.push.first().and_then(Reference::tag);
+        store::write_layout(path, image, blobs, tag).context("--oci-layout-path")?;
     }
     if let Some(path) = &destinations.tar_path {
         store::write_archive(path, image, blobs, &archive_names(&destinations.push)).context("--tar-path")?;
