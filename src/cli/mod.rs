@@ -96,7 +96,11 @@ fn carry_out(
         ignored: request::ignored(flags, &prepared.place)?,
     };
     if !(flags.no_push || flags.skip_push_permission_check) {
-        destinations.push.iter().try_for_each(|name| request.registry.check_push(name)).context("check before the build")?;
+        destinations
+            .push
+            .iter()
+            .try_for_each(|name| request.registry.check_push(name))
+            .context("check before the build")?;
     }
     let image = build::run(&request, site, control, timings)?;
     let started = Instant::now();
