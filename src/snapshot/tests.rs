@@ -22,7 +22,7 @@ pub(super) fn path(text: &str) -> RootPath {
 }
 
 /// The record that a walk of `root` gives, with the digest of every file.
-fn recorded(root: &Root) -> Baseline {
+pub(super) fn recorded(root: &Root) -> Baseline {
     let mut baseline = Baseline::default();
     let diff = diff(root, &baseline, &Candidates::Everything).expect("diff");
     let files = diff.learned.iter().filter_map(|(path, node)| Some((path, node.as_ref()?)));

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::snapshot::tests::{Fixture, contents, path};
+use crate::snapshot::tests::{Fixture, contents, path, recorded};
 use crate::snapshot::{Candidates, diff};
 
 /// Sweeps twice, with one thread and with four, and says what was nominated: `a` a path, `a/` a tree.
@@ -117,6 +117,32 @@ fn a_file_of_the_current_tick_is_looked_at() {
     let root_too = fixture.baseline.tree().get(&path("")).expect("recorded").ctime >= young;
     assert_eq!(found(true), if root_too { vec!["", "young"] } else { vec!["young"] });
     assert_eq!(found(false), Vec::<String>::new());
+}
+
+/// An old kernel, played with ticks of 10 ms: a change within the tick of the record leaves its `ctime` as it was.
+#[test]
+fn the_rule_of_the_clock_is_needed_where_ticks_are_long() {
+    let tick = Tick(10_000_000);
+    let missed = |racy| {
+        let fixture = Fixture::new("");
+        let file = fixture.root.path().join("f");
+        let write = |byte: &[u8]| {
+            std::fs::write(&file, byte).expect("write");
+            let file = std::fs::File::options().write(true).open(&file).expect("open");
+            file.set_modified(std::time::UNIX_EPOCH).expect("utimensat");
+        };
+        write(b"1");
+        let baseline = recorded(&fixture.root);
+        let guard = if racy { Guard::past(baseline.newest_ctime(), tick) } else { Guard::now() };
+        write(b"2");
+        let options = SweepOptions { racy, tick, ..SweepOptions::default() };
+        let swept = sweep(&fixture.root, &baseline, &guard, &options).expect("sweep");
+        let found = diff(&fixture.root, &baseline, &Candidates::Only(swept.nominated)).expect("diff");
+        found.changes.get(&path("f")).is_none()
+    };
+    // Nearly always both writes are in one tick.
+    assert!((0..50).any(|_| missed(false)), "without the rule a change is missed");
+    assert!(!(0..10).any(|_| missed(true)), "with it none is");
 }
 
 #[test]

@@ -83,11 +83,11 @@ fn judge(kind: u64, upper: Option<u64>) -> Result<(), Distrust> {
 
 /// The file system below the overlay that `root` is on. In a container its path is one of the host's and means nothing.
 fn upper(root: &Root) -> Option<u64> {
-    let table = std::fs::read("/proc/self/mountinfo").ok()?;
+    let table = std::fs::read("/proc/thread-self/mountinfo").ok()?;
     Some(magic(statfs(upper_directory(&table, root.dev())?).ok()?.f_type))
 }
 
-/// `upperdir=` of the overlay with this device number, from the text of `/proc/self/mountinfo` (proc_pid_mountinfo(5)). One
+/// `upperdir=` of the overlay with this device number, from the text of mountinfo (proc_pid_mountinfo(5)). One
 /// with characters that are escaped there counts as not seen.
 fn upper_directory(table: &[u8], dev: u64) -> Option<PathBuf> {
     let number = format!("{}:{}", dev >> 32, dev & 0xffff_ffff);
