@@ -14,6 +14,7 @@ mod mounted;
 mod multistage;
 mod operations;
 mod outputs;
+mod recorders;
 mod registry;
 mod replay;
 mod root;
