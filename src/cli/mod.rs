@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::build::{self, Request, Site, Timings};
 use crate::export;
+use crate::log::Format;
 use crate::oci::Platform;
 use crate::registry;
 use crate::steps::run::{Control, Program, make_private_process};
@@ -44,8 +45,7 @@ pub fn executor(args: impl IntoIterator<Item = OsString>, exit: fn(i32) -> !) ->
     match build_and_export(&flags, exit) {
         Ok(()) => 0,
         Err(failure) => {
-            error!("{failure}");
-            say(&format!("error: {failure}\n"));
+            tell(&failure, flags.log_format);
             failure.exit_code()
         }
     }
@@ -58,10 +58,13 @@ fn explain(usage: &clap::Error) -> u8 {
     u8::from(usage.use_stderr())
 }
 
-/// The last line of a failed run, whatever the log's level and format.
-fn say(line: &str) {
-    // Nothing can be done about a closed terminal.
-    let _ = std::io::stderr().write_all(line.as_bytes());
+/// The last line of a failed run: for people the same at every level, for machines an event of the log.
+fn tell(failure: &build::Error, format: Format) {
+    match format {
+        Format::Json => error!("{failure}"),
+        // Nothing can be done about a closed terminal.
+        Format::Color | Format::Text => drop(writeln!(std::io::stderr(), "error: {failure}")),
+    }
 }
 
 fn build_and_export(flags: &Flags, exit: fn(i32) -> !) -> Result<(), build::Error> {
