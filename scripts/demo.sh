@@ -40,7 +40,7 @@ steps() {
 
 # cost STEP: milliseconds, and by which means.
 cost() {
-    jq -r '[(.record_ns + .diff_ns + .layer_ns) / 1e6, .recorder, .stats] | @tsv' <<<"$1" |
+    jq -r '[(.record_ns + .diff_ns + .layer_ns) / 1e6, (.recorder // "the paths it wrote"), .stats] | @tsv' <<<"$1" |
         awk -F'\t' '{ printf "%9.3f ms, %s paths looked at (%s)", $1, $3, $2 }'
 }
 

@@ -120,6 +120,10 @@ pub struct Flags {
     #[arg(long, action = ArgAction::Append, value_name = "HOST[:PORT]")]
     pub skip_tls_verify_registry: Vec<String>,
 
+    /// Do not check before the build that the destinations can be pushed to
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+    pub skip_push_permission_check: bool,
+
     /// Build in / although no container is detected
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = go_bool)]
     pub force: bool,

@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::build::{self, Request, Site, Timings};
 use crate::export;
+use crate::log::Format;
 use crate::oci::Platform;
 use crate::registry;
 use crate::steps::run::{Control, Program, make_private_process};
@@ -44,8 +45,7 @@ pub fn executor(args: impl IntoIterator<Item = OsString>, exit: fn(i32) -> !) ->
     match build_and_export(&flags, exit) {
         Ok(()) => 0,
         Err(failure) => {
-            error!("{failure}");
-            say(&format!("error: {failure}\n"));
+            tell(&failure, flags.log_format);
             failure.exit_code()
         }
     }
@@ -58,10 +58,13 @@ fn explain(usage: &clap::Error) -> u8 {
     u8::from(usage.use_stderr())
 }
 
-/// The last line of a failed run, whatever the log's level and format.
-fn say(line: &str) {
-    // Nothing can be done about a closed terminal.
-    let _ = std::io::stderr().write_all(line.as_bytes());
+/// The last line of a failed run: for people the same at every level, for machines an event of the log.
+fn tell(failure: &build::Error, format: Format) {
+    match format {
+        Format::Json => error!("{failure}"),
+        // Nothing can be done about a closed terminal.
+        Format::Color | Format::Text => drop(writeln!(std::io::stderr(), "error: {failure}")),
+    }
 }
 
 fn build_and_export(flags: &Flags, exit: fn(i32) -> !) -> Result<(), build::Error> {
@@ -95,6 +98,13 @@ fn carry_out(
         work: prepared.work.clone(),
         ignored: request::ignored(flags, &prepared.place)?,
     };
+    if !(flags.no_push || flags.skip_push_permission_check) {
+        destinations
+            .push
+            .iter()
+            .try_for_each(|name| request.registry.check_push(name))
+            .context("check before the build")?;
+    }
     let image = build::run(&request, site, control, timings)?;
     let started = Instant::now();
     let digest = export::to_all(&image, &request.blobs, &request.registry, &mut destinations)?;

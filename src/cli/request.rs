@@ -146,8 +146,8 @@ mod tests {
     fn a_build_without_destination_must_say_so() {
         assert!(destinations(&flags(&[])).is_err());
         assert!(destinations(&flags(&["--no-push"])).expect("ok").no_push);
-        let error = format!("{:#}", destinations(&flags(&["-d", "UPPER/case"])).expect_err("no image name"));
-        assert!(error.contains("--destination=UPPER/case"), "{error}");
+        let error = format!("{:#}", destinations(&flags(&["-d", "team/App"])).expect_err("no image name"));
+        assert!(error.contains("--destination=team/App"), "{error}");
     }
 
     #[test]

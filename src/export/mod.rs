@@ -5,7 +5,6 @@
 
 mod digest_file;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -46,8 +45,8 @@ pub fn to_all(image: &Image, blobs: &BlobDir, client: &Client, destinations: &mu
         client.fetch(image, blobs)?;
     }
     if let Some(path) = &destinations.oci_layout_path {
-        let tags: BTreeSet<String> = destinations.push.iter().filter_map(Reference::tag).map(str::to_owned).collect();
-        store::write_layout(path, image, blobs, &tags).context("--oci-layout-path")?;
+        let tag = destinations.push.first().and_then(Reference::tag);
+        store::write_layout(path, image, blobs, tag).context("--oci-layout-path")?;
     }
     if let Some(path) = &destinations.tar_path {
         store::write_archive(path, image, blobs, &archive_names(&destinations.push)).context("--tar-path")?;

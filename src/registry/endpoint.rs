@@ -164,8 +164,8 @@ impl Endpoint {
     }
 
     async fn fetch_token(&self, what: &str, challenge: &Challenge, scopes: &[String]) -> Result<Token, Error> {
-        let unsafe_realm = || Error::protocol(what, "the registry sends us to an unsafe address for a token");
-        let url = challenge.token_url(&self.base, scopes).ok_or_else(unsafe_realm)?;
+        let insecure_realm = || Error::protocol(what, "the registry sends us to an insecure address for a token");
+        let url = challenge.token_url(&self.base, scopes).ok_or_else(insecure_realm)?;
         let what = format!("{what}: token from {}", url.host_str().unwrap_or("an unnamed host"));
         let send = self.http.get(url).send();
         let answer = timeout(self.timeouts.stall, send).await.map_err(|_| silent(&what))?;

@@ -79,7 +79,7 @@ pub enum Error {
         source: DocumentError,
     },
     /// An index without an image for the platform.
-    #[error("{what}: {source}; choose one with --custom-platform")]
+    #[error("{what}: {source}")]
     Platform {
         /// The image.
         what: String,
@@ -134,10 +134,29 @@ impl Error {
 /// The innermost reason of an error, which is the one that says something.
 pub(super) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+    loop {
+        if let Some(fault) = tls(innermost) {
+            return line(&fault);
+        }
+        match innermost.source() {
+            Some(source) => innermost = source,
+            None => return line(&innermost.to_string()),
+        }
     }
-    line(&innermost.to_string())
+}
+
+/// What a fault of TLS means for the user.
+fn tls(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()?;
+    Some(match inner {
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
+            "it does not speak TLS (--insecure-registry allows plain HTTP)".to_owned()
+        }
+        rustls::Error::InvalidCertificate(fault) => format!(
+            "its certificate is not trusted: {fault} (SSL_CERT_FILE names other authorities, --skip-tls-verify-registry trusts any)"
+        ),
+        other => other.to_string(),
+    })
 }
 
 /// Text of others as at most one line of moderate length.

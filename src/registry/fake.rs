@@ -122,7 +122,7 @@ fn serve(stream: TcpStream, port: u16, kept: &Mutex<Vec<Request>>, handler: &dyn
         stream.write_all(&answer.body).ok();
     }
     if answer.silent {
-        stream.read(&mut [0]).ok();
+        stream.read_exact(&mut [0]).ok();
     }
 }
 

@@ -9,6 +9,7 @@ mod endpoint;
 mod error;
 #[cfg(test)]
 mod fake;
+mod names;
 mod policy;
 mod pull;
 mod push;
@@ -42,7 +43,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that follows `policy`. It reads the machine's certificates now, before a build may change them.
+    /// A client that follows `policy`. It reads the machine's certificates and name servers now, before a build may change them.
     pub fn new(policy: Policy) -> Result<Self, Error> {
         Client::with_timeouts(policy, Timeouts::default())
     }

@@ -106,6 +106,16 @@ fn an_image_is_pulled_and_checked() {
 }
 
 #[test]
+fn a_registry_has_a_name_or_an_address() {
+    let sample = sample();
+    let fake = sample.fake(|_, _| None);
+    let name = fake.name("some/app:1").replace("127.0.0.1", "localhost");
+    client().pull(&reference(&name), &Platform::host(), &sample.blobs).expect("pulled");
+    let error = client().check_push(&reference("no-such-host.localhost.invalid/a:1")).expect_err("no such host");
+    assert!(error.to_string().starts_with("cannot reach the registry no-such-host.localhost.invalid"), "{error}");
+}
+
+#[test]
 fn bytes_that_are_not_the_promised_ones_are_refused() {
     let blob = |bytes: Vec<u8>| {
         let answer = Answer::new(200).body(bytes);

@@ -13,6 +13,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use super::Error;
 use super::error::cause;
+use super::names::Names;
 use super::policy::{Certificate, is_loopback};
 
 /// How registries know us.
@@ -41,12 +42,13 @@ pub(super) struct Transport {
     pub(super) timeouts: Timeouts,
     provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
+    names: Names,
 }
 
 impl Transport {
     pub(super) fn new(timeouts: Timeouts) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        Transport { timeouts, provider, roots: Arc::new(roots()) }
+        Transport { timeouts, provider, roots: Arc::new(roots()), names: Names::of_machine() }
     }
 
     /// A client with its own connections.
@@ -54,6 +56,7 @@ impl Transport {
         let builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .tls_backend_preconfigured(self.tls(certificate)?)
+            .dns_resolver(self.names.clone())
             .http1_only()
             .connect_timeout(self.timeouts.connect)
             .redirect(reqwest::redirect::Policy::custom(redirect));

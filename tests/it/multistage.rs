@@ -131,7 +131,7 @@ fn a_base_with_every_kind_of_entry_is_restored() {
     let expected = list(&reference.tree(), Times::Exact);
     let check = |from: &str, build: fn(Build) -> Build| {
         let built =
-            build(Build::new(&format!("FROM {from}\nLABEL a=b\n"))).args(["--no-push", "--insecure-pull"]).succeed();
+            build(Build::new(&format!("FROM {from}\nRUN true\n"))).args(["--no-push", "--insecure-pull"]).succeed();
         assert_same(&expected, &list(&built.root(), Times::Exact), from);
     };
     check("layout", |build| build.base("layout", &bases::busybox()));

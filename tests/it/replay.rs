@@ -77,7 +77,8 @@ impl Replay {
 
     /// Whether the layers so far have something at `path`.
     fn is_carried(&self, path: &RootPath) -> bool {
-        self.baseline.tree().at_or_below(path).any(|(_, node)| !node.foreign)
+        let carried = |node: &Node| !node.foreign && node.entry.kind != Kind::Socket;
+        self.baseline.tree().at_or_below(path).any(|(_, node)| carried(node))
     }
 
     pub fn diff(&self, look_at: &Candidates) -> Diff {
