@@ -11,6 +11,10 @@ use super::request::Ground;
 use crate::build::Place;
 use crate::rootfs::{Root, clear};
 
+/// How often a removal is tried, and how long to wait before the next time.
+const ATTEMPTS: u32 = 5;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// A place to build and a work directory that exists and is empty.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -21,8 +25,15 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Removes what this build made for itself; what cannot be removed is named in a warning.
+    /// Removes what this build made for itself; what cannot be removed is named in a warning. After a signal the build may
+    /// still be making files there; it fails as soon as what it works on is gone.
     pub(super) fn remove(&self) {
+        for _ in 1..ATTEMPTS {
+            match remove(&self.temporary) {
+                Ok(()) => return,
+                Err(_) => std::thread::sleep(PAUSE),
+            }
+        }
         if let Err(error) = remove(&self.temporary) {
             warn!("cannot remove {}: {error}", self.temporary.display());
         }

@@ -88,11 +88,11 @@ fn carry_out(
     flags: &Flags,
     env: &Env,
     prepared: &Prepared,
-    control: &Control,
+    control: &Arc<Control>,
     timings: &Timings,
 ) -> Result<(), build::Error> {
     let mut destinations = request::destinations(flags)?;
-    let request = request(flags, env, prepared)?;
+    let request = request(flags, env, prepared, control)?;
     let site = Site {
         place: prepared.place.clone(),
         work: prepared.work.clone(),
@@ -113,7 +113,8 @@ fn carry_out(
     Ok(())
 }
 
-fn request(flags: &Flags, env: &Env, prepared: &Prepared) -> Result<Request> {
+fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>) -> Result<Request> {
+    let control = Arc::clone(control);
     Ok(Request {
         context: request::context_dir(&flags.context)?,
         dockerfile: flags.dockerfile.clone(),
@@ -124,13 +125,14 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared) -> Result<Request> {
         snapshot_mode: request::snapshot_mode(flags),
         verify: request::verify(flags),
         platform: Platform::host(),
-        registry: registry::Client::new(request::policy(flags))?,
+        registry: registry::Client::new(request::policy(flags))?
+            .publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,
     })
 }
 
-/// A signal ends the step, writes the timings, removes what is ours and ends the process. Nothing that is published after
-/// that moment can be an image: the manifest is the last thing that a push sends.
+/// A signal ends the step, writes the timings, removes what is ours and ends the process. No image is published after that
+/// moment: the registry client asks `control` before it sends a manifest, which is the last thing that a push sends.
 fn on_signal(
     stop_signals: nix::sys::signal::SigSet,
     exit: fn(i32) -> !,
