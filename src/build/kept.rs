@@ -19,7 +19,7 @@ pub(super) fn keep(site: &Site, root: Root, index: usize) -> Result<Root> {
             let from = site.root_dir();
             fs::rename(&from, &kept).with_context(|| format!("rename {} to {}", from.display(), kept.display()))?;
         }
-        Place::InPlace => move_top_level(&root, &kept)?,
+        Place::InPlace => move_top_level(&site.spare(root), &kept)?,
     }
     Ok(Root::open(&kept)?)
 }

@@ -27,6 +27,8 @@ pub struct Site {
     pub work: PathBuf,
     /// `--ignore-path` and the like, as paths of the image.
     pub ignored: Vec<RootPath>,
+    /// What lies in the root and must survive between stages although the image may have a path of that name: the context.
+    pub spared: Vec<RootPath>,
 }
 
 impl Site {
@@ -45,11 +47,17 @@ impl Site {
         if self.place != Place::InPlace {
             make_directory(&dir)?;
         }
-        let root = self.protected_root(&dir)?;
         if !(first && self.place == Place::InPlace) {
-            clear(&root).with_context(|| format!("clear {}", dir.display()))?;
+            let sparing = self.spare(self.protected_root(&dir)?);
+            clear(&sparing).with_context(|| format!("clear {}", dir.display()))?;
         }
-        Ok(root)
+        self.protected_root(&dir)
+    }
+
+    /// `root` with what must survive between stages protected too.
+    pub(super) fn spare(&self, mut root: Root) -> Root {
+        self.spared.iter().cloned().for_each(|path| root.protect(path));
+        root
     }
 
     fn protected_root(&self, dir: &Path) -> Result<Root> {
