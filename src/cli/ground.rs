@@ -1,5 +1,6 @@
 //! The directories of a build: made before it, and removed after it if they are ours.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use tracing::warn;
 
 use super::request::Ground;
 use crate::build::Place;
+use crate::rootfs::{Root, clear};
 
 /// A place to build and a work directory that exists and is empty.
 #[derive(Debug)]
@@ -27,10 +29,17 @@ impl Prepared {
     }
 }
 
+/// Removes a directory with what a hostile image or step may have left in it: as deep as it likes, and never what is mounted
+/// there. A link is removed itself.
 fn remove(dir: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    match std::fs::symlink_metadata(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if !found.is_dir() => std::fs::remove_file(dir),
+        Ok(_) => {
+            clear(&Root::open(dir)?)?;
+            std::fs::remove_dir(dir)
+        }
     }
 }
 
@@ -75,6 +84,7 @@ fn private_dir(parent: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rootfs::RootPath;
 
     #[test]
     fn a_given_directory_stays_and_its_work_goes() {
@@ -95,6 +105,21 @@ mod tests {
         assert!(prepared.work.exists());
         prepared.remove();
         assert_eq!(std::fs::read_dir(dir.path()).expect("there").count(), 0);
+    }
+
+    #[test]
+    fn a_link_is_not_followed_and_a_deep_tree_is_removed() {
+        let (dir, other) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+        std::fs::write(other.path().join("precious"), "").expect("write");
+        let link = dir.path().join("work");
+        std::os::unix::fs::symlink(other.path(), &link).expect("symlink");
+        remove(&link).expect("removed");
+        assert!(other.path().join("precious").exists() && link.symlink_metadata().is_err());
+        let deep = Root::open(dir.path()).expect("open");
+        let path = RootPath::clean(format!("work{}", "/d".repeat(5000))).expect("a path");
+        deep.create_dir_all(&path, 0o755, 0, 0).expect("mkdir");
+        remove(&link).expect("more levels than descriptors");
+        assert!(link.symlink_metadata().is_err());
     }
 
     #[test]

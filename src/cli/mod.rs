@@ -93,7 +93,7 @@ fn carry_out(
 ) -> Result<(), build::Error> {
     let mut destinations = request::destinations(flags)?;
     let request = request(flags, env, prepared)?;
-    let site = site(flags, env, prepared, &request.context)?;
+    let site = site(flags, prepared, &request.context)?;
     if !(flags.no_push || flags.skip_push_permission_check) {
         destinations
             .push
@@ -109,9 +109,9 @@ fn carry_out(
     Ok(())
 }
 
-fn site(flags: &Flags, env: &Env, prepared: &Prepared, context: &Path) -> Result<Site> {
+fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
     let place = prepared.place.clone();
-    let ignored = request::ignored(flags, env, &place)?;
+    let ignored = request::ignored(flags, &place)?;
     let mut site = Site { place, work: prepared.work.clone(), ignored, spared: Vec::new() };
     site.spared = request::spared(context, &site.root_dir());
     Ok(site)

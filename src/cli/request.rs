@@ -81,16 +81,12 @@ pub(super) fn contexts(flags: &Flags) -> Result<BTreeMap<String, NamedContext>> 
     flags.build_context.iter().map(context).collect()
 }
 
-/// `--ignore-path`; in `/` also our own directory, and `/var/run` where a directory stands there when the build begins: the
-/// pod mounted it.
-pub(super) fn ignored(flags: &Flags, env: &Env, place: &Place) -> Result<Vec<RootPath>> {
+/// `--ignore-path`, and `/var/run` where a directory stands there when the build begins in `/`: the pod mounted it.
+pub(super) fn ignored(flags: &Flags, place: &Place) -> Result<Vec<RootPath>> {
     let clean = |path: &String| RootPath::clean(path).with_context(|| format!("--ignore-path={path:?}"));
     let mut ignored = flags.ignore_path.iter().map(clean).collect::<Result<Vec<_>>>()?;
     let run = Path::new("/var/run");
     let stands = std::fs::symlink_metadata(run).is_ok_and(|metadata| metadata.is_dir());
-    if *place == Place::InPlace {
-        ignored.extend(inside(Path::new("/"), own_dir(flags, env).as_os_str().as_bytes()));
-    }
     if flags.ignore_var_run && *place == Place::InPlace && stands {
         ignored.extend(RootPath::clean("/var/run"));
     }
