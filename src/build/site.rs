@@ -27,6 +27,8 @@ pub struct Site {
     pub work: PathBuf,
     /// `--ignore-path` and the like, as paths of the image.
     pub ignored: Vec<RootPath>,
+    /// What lies in the root and must survive between stages although the image may have a path of that name: the context.
+    pub spared: Vec<RootPath>,
 }
 
 impl Site {
@@ -46,14 +48,21 @@ impl Site {
             make_directory(&dir)?;
             refuse_link(&dir)?;
         }
-        let root = self.protected_root(&dir)?;
         if !(first && self.place == Place::InPlace) {
-            clear(&root).with_context(|| format!("clear {}", dir.display()))?;
+            let sparing = self.spare(self.protected_root(&dir)?);
+            clear(&sparing).with_context(|| format!("clear {}", dir.display()))?;
         }
+        let root = self.protected_root(&dir)?;
         if self.place != Place::InPlace {
             root.set_attributes(&RootPath::root(), &fresh_root()).context("reset the root's attributes")?;
         }
         Ok(root)
+    }
+
+    /// `root` with what must survive between stages protected too.
+    fn spare(&self, mut root: Root) -> Root {
+        self.spared.iter().cloned().for_each(|path| root.protect(path));
+        root
     }
 
     fn protected_root(&self, dir: &Path) -> Result<Root> {
@@ -117,7 +126,7 @@ mod tests {
     fn site(dir: &Path) -> Site {
         let work = dir.join("work");
         fs::create_dir(&work).expect("mkdir");
-        Site { place: Place::Below(dir.to_owned()), work, ignored: Vec::new() }
+        Site { place: Place::Below(dir.to_owned()), work, ignored: Vec::new(), spared: Vec::new() }
     }
 
     #[test]
@@ -149,7 +158,7 @@ mod tests {
         let own = tempfile::tempdir().expect("a directory");
         let work = own.path().join("silt-x");
         fs::create_dir(&work).expect("mkdir");
-        let site = Site { place: Place::InPlace, work, ignored: Vec::new() };
+        let site = Site { place: Place::InPlace, work, ignored: Vec::new(), spared: Vec::new() };
         let root = site.protected_root(Path::new("/")).expect("opened");
         let inside = |name: &str| inside(Path::new("/"), own.path().join(name).as_os_str().as_encoded_bytes());
         assert!(root.is_protected(&inside("executor").expect("a path")));

@@ -13,7 +13,7 @@ pub use flags::Flags;
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -93,11 +93,7 @@ fn carry_out(
 ) -> Result<(), build::Error> {
     let mut destinations = request::destinations(flags)?;
     let request = request(flags, env, prepared, control)?;
-    let site = Site {
-        place: prepared.place.clone(),
-        work: prepared.work.clone(),
-        ignored: request::ignored(flags, &prepared.place)?,
-    };
+    let site = site(flags, prepared, &request.context)?;
     if !(flags.no_push || flags.skip_push_permission_check) {
         destinations
             .push
@@ -111,6 +107,14 @@ fn carry_out(
     timings.add_since(started, |totals| &mut totals.push_ns);
     info!("Built image {digest}");
     Ok(())
+}
+
+fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
+    let place = prepared.place.clone();
+    let ignored = request::ignored(flags, &place)?;
+    let mut site = Site { place, work: prepared.work.clone(), ignored, spared: Vec::new() };
+    site.spared = request::spared(context, &site.root_dir());
+    Ok(site)
 }
 
 fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>) -> Result<Request> {

@@ -1,13 +1,14 @@
 //! Flags become a request: everything that can be wrong with a command line is found here, before anything is done.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
 use super::env::Env;
 use super::flags::{self, Flags};
-use crate::build::{NamedContext, Place, SnapshotMode, Verify};
+use crate::build::{NamedContext, Place, SnapshotMode, Verify, inside};
 use crate::export::{Destinations, DigestFile};
 use crate::oci::Reference;
 use crate::registry::Policy;
@@ -27,12 +28,24 @@ pub(super) enum Ground {
 
 /// Chooses where to build: `--build-root`, in a container `/`, otherwise a private directory; `--force` builds in `/`.
 pub(super) fn ground(flags: &Flags, env: &Env) -> Ground {
-    let own = || flags.kaniko_dir.clone().or_else(|| env.get("KANIKO_DIR").map(PathBuf::from));
     match &flags.build_root {
         Some(dir) => Ground::Given(dir.clone()),
-        None if flags.force || env.in_container() => Ground::InPlace(own().unwrap_or_else(|| "/kaniko".into())),
+        None if flags.force || env.in_container() => Ground::InPlace(own_dir(flags, env)),
         None => Ground::Private(env.temporary_dir()),
     }
+}
+
+/// The directory for our own files in a container: the flag wins over the variable.
+fn own_dir(flags: &Flags, env: &Env) -> PathBuf {
+    let own = flags.kaniko_dir.clone().or_else(|| env.get("KANIKO_DIR").map(PathBuf::from));
+    own.unwrap_or_else(|| "/kaniko".into())
+}
+
+/// The context as a path of the root, if it lies in it: clearing the root must not take it away.
+pub(super) fn spared(context: &Path, root: &Path) -> Vec<RootPath> {
+    let context = std::fs::canonicalize(context).ok();
+    let path = context.and_then(|dir| inside(root, dir.as_os_str().as_bytes()));
+    path.into_iter().filter(|path| !path.is_root()).collect()
 }
 
 /// The local directory that `--context` names.
