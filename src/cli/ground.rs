@@ -1,7 +1,7 @@
 //! The directories of a build: made before it, and removed after it if they are ours.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -68,6 +68,7 @@ pub(super) fn prepare(ground: Ground) -> Result<Prepared> {
             if dir == Path::new("/") {
                 bail!("--build-root=/ is not below anything; leave it out and give --force to build in /");
             }
+            warn_if_open(&dir)?;
             let work = dir.join("work");
             remove(&work).with_context(|| format!("remove {}, left by an earlier build", work.display()))?;
             make(&work)?;
@@ -80,6 +81,15 @@ pub(super) fn prepare(ground: Ground) -> Result<Prepared> {
             Ok(Prepared { place: Place::Below(dir.clone()), work, temporary: dir })
         }
     }
+}
+
+/// A directory that the user made keeps its mode, whatever that lets others reach.
+fn warn_if_open(dir: &Path) -> Result<()> {
+    let mode = std::fs::metadata(dir).with_context(|| format!("stat {}", dir.display()))?.mode();
+    if mode & 0o011 != 0 {
+        warn!("Other users of this machine can enter {} and use setuid programs and devices there", dir.display());
+    }
+    Ok(())
 }
 
 fn make(dir: &Path) -> Result<()> {
