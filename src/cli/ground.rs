@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tracing::warn;
@@ -10,6 +12,10 @@ use tracing::warn;
 use super::request::Ground;
 use crate::build::Place;
 use crate::rootfs::{Root, clear};
+
+/// How often a removal is tried, and how long to wait before the next time.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A place to build and a work directory that exists and is empty.
 #[derive(Debug)]
@@ -21,10 +27,32 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Removes what this build made for itself; what cannot be removed is named in a warning.
+    /// Removes what this build made for itself; what cannot be removed is named in a warning. After a signal the build may
+    /// still be making files there; it fails as soon as what it works on is gone.
     pub(super) fn remove(&self) {
+        for _ in 1..ATTEMPTS {
+            match remove(&self.temporary) {
+                Ok(()) => return,
+                Err(_) => std::thread::sleep(PAUSE),
+            }
+        }
         if let Err(error) = remove(&self.temporary) {
             warn!("cannot remove {}: {error}", self.temporary.display());
+        }
+    }
+}
+
+impl Prepared {
+    /// The same for at most `limit`: what is left then is named, and stays.
+    pub(super) fn remove_within(self: &Arc<Self>, limit: Duration) {
+        let (done, wait) = mpsc::channel();
+        let ours = Arc::clone(self);
+        let removal = std::thread::Builder::new().spawn(move || {
+            ours.remove();
+            done.send(())
+        });
+        if removal.is_err() || wait.recv_timeout(limit).is_err() {
+            warn!("{} could not be removed in time and stays", self.temporary.display());
         }
     }
 }
