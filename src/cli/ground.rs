@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tracing::warn;
@@ -13,7 +15,7 @@ use crate::rootfs::{Root, clear};
 
 /// How often a removal is tried, and how long to wait before the next time.
 const ATTEMPTS: u32 = 5;
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A place to build and a work directory that exists and is empty.
 #[derive(Debug)]
@@ -36,6 +38,21 @@ impl Prepared {
         }
         if let Err(error) = remove(&self.temporary) {
             warn!("cannot remove {}: {error}", self.temporary.display());
+        }
+    }
+}
+
+impl Prepared {
+    /// The same for at most `limit`: what is left then is named, and stays.
+    pub(super) fn remove_within(self: &Arc<Self>, limit: Duration) {
+        let (done, wait) = mpsc::channel();
+        let ours = Arc::clone(self);
+        let removal = std::thread::Builder::new().spawn(move || {
+            ours.remove();
+            done.send(())
+        });
+        if removal.is_err() || wait.recv_timeout(limit).is_err() {
+            warn!("{} could not be removed in time and stays", self.temporary.display());
         }
     }
 }
@@ -137,7 +154,7 @@ mod tests {
         remove(&link).expect("removed");
         assert!(other.path().join("precious").exists() && link.symlink_metadata().is_err());
         let deep = Root::open(dir.path()).expect("open");
-        let path = RootPath::clean(format!("work{}", "/d".repeat(5000))).expect("a path");
+        let path = RootPath::clean(format!("work{}", "/d".repeat(1500))).expect("a path");
         deep.create_dir_all(&path, 0o755, 0, 0).expect("mkdir");
         remove(&link).expect("more levels than descriptors");
         assert!(link.symlink_metadata().is_err());

@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
@@ -30,6 +30,9 @@ use crate::steps::run::{Control, Program, make_private_process};
 use crate::store::BlobDir;
 use env::Env;
 use ground::Prepared;
+
+/// How long removing our files may delay the end after a signal. Ten seconds is what an engine grants before it kills.
+const CLEAN_UP: Duration = Duration::from_secs(4);
 
 /// Runs the executor and returns its exit status. `exit` ends the process when a signal does.
 pub fn executor(args: impl IntoIterator<Item = OsString>, exit: fn(i32) -> !) -> u8 {
@@ -150,7 +153,7 @@ fn on_signal(
         control.cancel(status - 128);
         control.wait_idle();
         write_timings(&timings, report.as_ref());
-        prepared.remove();
+        prepared.remove_within(CLEAN_UP);
         exit(status)
     };
     signals::on_first(stop_signals, stop).context("start the signal thread")
