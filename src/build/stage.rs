@@ -142,9 +142,10 @@ impl<'a> Builder<'a> {
             self.isolation = Some(self.detect()?);
         }
         let nominator = if runs {
-            Nominator::open(self.request.snapshot_mode, root.path(), &self.site.own_dir("scratch")?)
+            let scratch = self.site.own_dir("scratch")?;
+            Nominator::open(self.request.snapshot_mode, self.request.recorder, &root, scratch)?
         } else {
-            Nominator::Full { why: None }
+            Nominator::none()
         };
         Ok(Disk { root, baseline: Baseline::new(tree), nominator })
     }
@@ -189,7 +190,8 @@ impl<'a> Builder<'a> {
         let is_run = matches!(step.located.instruction, Instruction::Run(_));
         let began = Instant::now();
         if let Some(disk) = current.disk.as_mut().filter(|_| is_run) {
-            disk.nominator.start();
+            let guard = disk.nominator.start(&disk.root, &disk.baseline);
+            timing.wait_ns = nanos(guard.waited);
         }
         timing.record_ns = nanos(began.elapsed());
         let began = Instant::now();
@@ -272,10 +274,11 @@ fn candidates(touched: Touched, disk: &mut Disk, timing: &mut StepTiming) -> Can
             Candidates::Only(Nominated { paths, ..Nominated::default() })
         }
         Touched::Unknown => {
-            let Answer { candidates, recorder, why, events } = disk.nominator.take(&disk.baseline);
+            let Answer { candidates, recorder, why, events, stats } = disk.nominator.take(&disk.root, &disk.baseline);
             timing.recorder = Some(recorder);
             timing.recorder_why = why;
             timing.events = events;
+            timing.stats = stats;
             candidates
         }
     }

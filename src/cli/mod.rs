@@ -130,6 +130,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         labels: flags.label.clone(),
         contexts: request::contexts(flags)?,
         snapshot_mode: request::snapshot_mode(flags),
+        recorder: request::recorder(flags),
         verify: request::verify(flags),
         platform: Platform::host(),
         registry: registry::Client::new(request::policy(flags))?

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::env::Env;
 use super::flags::{self, Flags};
-use crate::build::{NamedContext, Place, SnapshotMode, Verify, inside};
+use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Verify, inside};
 use crate::export::{Destinations, DigestFile};
 use crate::oci::Reference;
 use crate::registry::Policy;
@@ -130,6 +130,15 @@ pub(super) fn snapshot_mode(flags: &Flags) -> SnapshotMode {
     match flags.snapshot_mode {
         flags::SnapshotMode::Events => SnapshotMode::Events,
         flags::SnapshotMode::Full => SnapshotMode::Full,
+    }
+}
+
+pub(super) fn recorder(flags: &Flags) -> RecorderChoice {
+    match flags.recorder {
+        flags::Recorder::Auto => RecorderChoice::Auto,
+        flags::Recorder::Fanotify => RecorderChoice::Fanotify,
+        flags::Recorder::Sweep => RecorderChoice::Sweep,
+        flags::Recorder::Full => RecorderChoice::Full,
     }
 }
 
