@@ -116,6 +116,7 @@ fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
     let place = prepared.place.clone();
     let ignored = request::ignored(flags, &place)?;
     let mut site = Site { place, work: prepared.work.clone(), ignored, spared: Vec::new() };
+    request::outside(&site.place, context)?;
     site.spared = request::spared(context, &site.root_dir());
     Ok(site)
 }
