@@ -5,13 +5,13 @@ use std::io::{self, BufReader, Read};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use tracing::info;
+use tracing::{debug, info, warn};
 
 use super::{NamedContext, Request, Timings};
 use crate::codec;
 use crate::oci::{DiffId, Hasher, Image, Reference};
 use crate::plan::Base;
-use crate::rootfs::{Root, Tree, Unpacker, scan};
+use crate::rootfs::{Root, Skipped, Tree, Unpacker, scan};
 use crate::store::{self, BlobDir};
 
 /// The images that this build has fetched, by the name that the Dockerfile gives them.
@@ -76,9 +76,21 @@ impl<'a> Bases<'a> {
             unpacker.layer(&mut tar).with_context(|| format!("layer {digest}"))?;
             tar.finish().with_context(|| format!("layer {digest}"))?;
         }
+        unpacker.skipped().iter().for_each(report);
         let tree = unpacker.finish()?;
         self.timings.add_since(started, |totals| &mut totals.unpack_ns);
         Ok(tree)
+    }
+}
+
+/// Says what a base image has and the root has not. Every container has mounts over /proc, /etc/hosts and the like.
+fn report(skipped: &Skipped) {
+    match skipped {
+        Skipped::Protected(path) => debug!("{path} of the base image is left out: it belongs to this machine"),
+        Skipped::Device(path) => warn!("{path} of the base image is a device, which may not be made here"),
+        Skipped::Xattr { path, name } => {
+            warn!("{path} loses its attribute {} here", String::from_utf8_lossy(name));
+        }
     }
 }
 

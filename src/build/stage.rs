@@ -139,7 +139,7 @@ impl<'a> Builder<'a> {
         let tree = self.bases.unpack(image, &root).context("unpack the base image")?;
         let runs = stage.steps.iter().any(|step| matches!(step.located.instruction, Instruction::Run(_)));
         if runs && self.isolation.is_none() {
-            self.isolation = Some(self.detect(&root)?);
+            self.isolation = Some(self.detect()?);
         }
         let nominator = if runs {
             let scratch = self.site.own_dir("scratch")?;
@@ -150,11 +150,13 @@ impl<'a> Builder<'a> {
         Ok(Disk { root, baseline: Baseline::new(tree), nominator })
     }
 
-    fn detect(&self, root: &Root) -> Result<run::Isolation> {
+    /// Tried on an empty directory: what a base image puts in the way of a mount must fail its steps, and never have them
+    /// run with less around them.
+    fn detect(&self) -> Result<run::Isolation> {
         if self.site.place == Place::InPlace {
             return Ok(run::Isolation::InPlace);
         }
-        let detected = run::detect(root.path(), self.control)?;
+        let detected = run::detect(&self.site.own_dir("probe")?, self.control)?;
         if let Some(why) = &detected.refused {
             warn!("RUN is confined by chroot alone: {why}");
         }

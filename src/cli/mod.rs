@@ -13,9 +13,9 @@ pub use flags::Flags;
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
@@ -23,12 +23,16 @@ use tracing::{error, info, warn};
 
 use crate::build::{self, Request, Site, Timings};
 use crate::export;
+use crate::log::Format;
 use crate::oci::Platform;
 use crate::registry;
 use crate::steps::run::{Control, Program, make_private_process};
 use crate::store::BlobDir;
 use env::Env;
 use ground::Prepared;
+
+/// How long removing our files may delay the end after a signal. Ten seconds is what an engine grants before it kills.
+const CLEAN_UP: Duration = Duration::from_secs(4);
 
 /// Runs the executor and returns its exit status. `exit` ends the process when a signal does.
 pub fn executor(args: impl IntoIterator<Item = OsString>, exit: fn(i32) -> !) -> u8 {
@@ -44,8 +48,7 @@ pub fn executor(args: impl IntoIterator<Item = OsString>, exit: fn(i32) -> !) ->
     match build_and_export(&flags, exit) {
         Ok(()) => 0,
         Err(failure) => {
-            error!("{failure}");
-            say(&format!("error: {failure}\n"));
+            tell(&failure, flags.log_format);
             failure.exit_code()
         }
     }
@@ -58,10 +61,13 @@ fn explain(usage: &clap::Error) -> u8 {
     u8::from(usage.use_stderr())
 }
 
-/// The last line of a failed run, whatever the log's level and format.
-fn say(line: &str) {
-    // Nothing can be done about a closed terminal.
-    let _ = std::io::stderr().write_all(line.as_bytes());
+/// The last line of a failed run: for people the same at every level, for machines an event of the log.
+fn tell(failure: &build::Error, format: Format) {
+    match format {
+        Format::Json => error!("{failure}"),
+        // Nothing can be done about a closed terminal.
+        Format::Color | Format::Text => drop(writeln!(std::io::stderr(), "error: {failure}")),
+    }
 }
 
 fn build_and_export(flags: &Flags, exit: fn(i32) -> !) -> Result<(), build::Error> {
@@ -85,16 +91,12 @@ fn carry_out(
     flags: &Flags,
     env: &Env,
     prepared: &Prepared,
-    control: &Control,
+    control: &Arc<Control>,
     timings: &Timings,
 ) -> Result<(), build::Error> {
     let mut destinations = request::destinations(flags)?;
-    let request = request(flags, env, prepared)?;
-    let site = Site {
-        place: prepared.place.clone(),
-        work: prepared.work.clone(),
-        ignored: request::ignored(flags, &prepared.place)?,
-    };
+    let request = request(flags, env, prepared, control)?;
+    let site = site(flags, prepared, &request.context)?;
     if !(flags.no_push || flags.skip_push_permission_check) {
         destinations
             .push
@@ -110,7 +112,17 @@ fn carry_out(
     Ok(())
 }
 
-fn request(flags: &Flags, env: &Env, prepared: &Prepared) -> Result<Request> {
+fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
+    let place = prepared.place.clone();
+    let ignored = request::ignored(flags, &place)?;
+    let mut site = Site { place, work: prepared.work.clone(), ignored, spared: Vec::new() };
+    request::outside(&site.place, context)?;
+    site.spared = request::spared(context, &site.root_dir());
+    Ok(site)
+}
+
+fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>) -> Result<Request> {
+    let control = Arc::clone(control);
     Ok(Request {
         context: request::context_dir(&flags.context)?,
         dockerfile: flags.dockerfile.clone(),
@@ -122,13 +134,14 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared) -> Result<Request> {
         recorder: request::recorder(flags),
         verify: request::verify(flags),
         platform: Platform::host(),
-        registry: registry::Client::new(request::policy(flags))?,
+        registry: registry::Client::new(request::policy(flags))?
+            .publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,
     })
 }
 
-/// A signal ends the step, writes the timings, removes what is ours and ends the process. Nothing that is published after
-/// that moment can be an image: the manifest is the last thing that a push sends.
+/// A signal ends the step, writes the timings, removes what is ours and ends the process. No image is published after that
+/// moment: the registry client asks `control` before it sends a manifest, which is the last thing that a push sends.
 fn on_signal(
     stop_signals: nix::sys::signal::SigSet,
     exit: fn(i32) -> !,
@@ -142,7 +155,7 @@ fn on_signal(
         control.cancel(status - 128);
         control.wait_idle();
         write_timings(&timings, report.as_ref());
-        prepared.remove();
+        prepared.remove_within(CLEAN_UP);
         exit(status)
     };
     signals::on_first(stop_signals, stop).context("start the signal thread")

@@ -1,13 +1,14 @@
 //! Flags become a request: everything that can be wrong with a command line is found here, before anything is done.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
 use super::env::Env;
 use super::flags::{self, Flags};
-use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Verify};
+use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Verify, inside};
 use crate::export::{Destinations, DigestFile};
 use crate::oci::Reference;
 use crate::registry::Policy;
@@ -27,12 +28,35 @@ pub(super) enum Ground {
 
 /// Chooses where to build: `--build-root`, in a container `/`, otherwise a private directory; `--force` builds in `/`.
 pub(super) fn ground(flags: &Flags, env: &Env) -> Ground {
-    let own = || flags.kaniko_dir.clone().or_else(|| env.get("KANIKO_DIR").map(PathBuf::from));
     match &flags.build_root {
         Some(dir) => Ground::Given(dir.clone()),
-        None if flags.force || env.in_container() => Ground::InPlace(own().unwrap_or_else(|| "/kaniko".into())),
+        None if flags.force || env.in_container() => Ground::InPlace(own_dir(flags, env)),
         None => Ground::Private(env.temporary_dir()),
     }
+}
+
+/// The directory for our own files in a container: the flag wins over the variable.
+fn own_dir(flags: &Flags, env: &Env) -> PathBuf {
+    let own = flags.kaniko_dir.clone().or_else(|| env.get("KANIKO_DIR").map(PathBuf::from));
+    own.unwrap_or_else(|| "/kaniko".into())
+}
+
+/// Refuses a build root inside the context: COPY would copy the root into itself, and our blobs too.
+pub(super) fn outside(place: &Place, context: &Path) -> Result<()> {
+    let Place::Below(dir) = place else { return Ok(()) };
+    match std::fs::canonicalize(context) {
+        Ok(context) if dir.starts_with(&context) => {
+            bail!("--build-root={} lies in the build context; choose a directory outside of it", dir.display())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The context as a path of the root, if it lies in it: clearing the root must not take it away.
+pub(super) fn spared(context: &Path, root: &Path) -> Vec<RootPath> {
+    let context = std::fs::canonicalize(context).ok();
+    let path = context.and_then(|dir| inside(root, dir.as_os_str().as_bytes()));
+    path.into_iter().filter(|path| !path.is_root()).collect()
 }
 
 /// The local directory that `--context` names.
@@ -155,8 +179,8 @@ mod tests {
     fn a_build_without_destination_must_say_so() {
         assert!(destinations(&flags(&[])).is_err());
         assert!(destinations(&flags(&["--no-push"])).expect("ok").no_push);
-        let error = format!("{:#}", destinations(&flags(&["-d", "UPPER/case"])).expect_err("no image name"));
-        assert!(error.contains("--destination=UPPER/case"), "{error}");
+        let error = format!("{:#}", destinations(&flags(&["-d", "team/App"])).expect_err("no image name"));
+        assert!(error.contains("--destination=team/App"), "{error}");
     }
 
     #[test]
@@ -166,6 +190,16 @@ mod tests {
         assert_eq!(given, Ground::Given("/b".into()));
         assert_eq!(ground(&flags(&["--force"]), &env), Ground::InPlace("/kaniko".into()));
         assert_eq!(ground(&flags(&["--force", "--kaniko-dir=/k"]), &env), Ground::InPlace("/k".into()));
+    }
+
+    #[test]
+    fn a_build_root_in_the_context_is_refused() {
+        let context = tempfile::tempdir().expect("directory");
+        let context = context.path().canonicalize().expect("there");
+        let check = |dir: PathBuf| outside(&Place::Below(dir), &context);
+        assert!(check(context.join("out")).expect_err("inside").to_string().contains("--build-root="));
+        assert!(check(context.with_extension("beside")).is_ok());
+        assert!(outside(&Place::InPlace, &context).is_ok());
     }
 
     #[test]

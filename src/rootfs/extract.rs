@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use super::archive::{self, Chunk, Member, Reader, What};
 use super::copy::Owner;
 use super::error::Error;
-use super::{Entry, Kind, Result, Root, RootPath};
+use super::{Entry, Kind, Result, Root, RootPath, walk};
 
 const IMPLIED_MODE: u32 = 0o755;
 /// As many links as the kernel follows on one path.
@@ -94,7 +94,10 @@ impl Extraction<'_> {
         }
         self.parents(&path)?;
         match what {
-            What::Link(target) => self.link(&path, &self.resolve(&local(&target)?, Last::Keep)?)?,
+            What::Link(target) => {
+                let target = self.resolve(&local(&target)?, Last::Keep)?;
+                self.link(&path, &target)?;
+            }
             What::New(entry) => self.make(&path, self.owned(entry), reader)?,
         }
         self.touched.insert(path);
@@ -105,11 +108,11 @@ impl Extraction<'_> {
         let made = match entry.kind {
             Kind::Directory => return self.directory(path, entry),
             Kind::File { .. } => {
-                self.root.remove_tree(path)?;
+                self.make_way(path)?;
                 self.root.write_file(path, &mut Contents::new(reader), &entry)?
             }
             _ => {
-                self.root.remove_tree(path)?;
+                self.make_way(path)?;
                 self.root.make_node(path, &entry)?
             }
         };
@@ -120,19 +123,29 @@ impl Extraction<'_> {
     fn directory(&mut self, path: &RootPath, entry: Entry) -> Result<()> {
         let stands = self.root.observe(path)?.is_some_and(|node| node.entry.is_directory());
         if !stands {
-            self.root.remove_tree(path)?;
+            self.make_way(path)?;
             self.root.create_dir(path, 0o700, 0, 0)?;
         }
         self.directories.push((path.clone(), entry));
         Ok(())
     }
 
-    fn link(&self, path: &RootPath, target: &RootPath) -> Result<()> {
+    fn link(&mut self, path: &RootPath, target: &RootPath) -> Result<()> {
         if path == target {
             return Ok(());
         }
-        self.root.remove_tree(path)?;
+        self.make_way(path)?;
         self.root.hard_link(path, target)
+    }
+
+    /// Removes what a member replaces. Each path that goes is told: a later directory in its place may have the very inode
+    /// number of the one that went, and would not look like another.
+    fn make_way(&mut self, path: &RootPath) -> Result<()> {
+        walk(self.root, path, |gone, _| {
+            self.touched.insert(gone.clone());
+            Ok::<(), io::Error>(())
+        })?;
+        self.root.remove_tree(path)
     }
 
     fn parents(&mut self, path: &RootPath) -> Result<()> {
@@ -326,6 +339,15 @@ mod tests {
         let layer = Layer::new().dir("x").file("x/y", "1").file("x", "2").dir("x").symlink("x", "d").dir("x");
         let fixture = check(&layer, &["t/x", "t/x/y", "t/d"]);
         assert!(fs::symlink_metadata(fixture.on_disk("t/x")).expect("stat").is_symlink());
+    }
+
+    #[test]
+    fn what_went_with_a_directory_is_told() {
+        let fixture = Fixture::new();
+        fixture.root.create_dir_all(&path("t/x/sub/deep"), 0o755, 0, 0).expect("mkdir");
+        let (told, result) = try_extract(&fixture, &Layer::new().file("x", "1").dir("x"));
+        result.expect("extracts");
+        assert_eq!(told, ["t/x", "t/x/sub", "t/x/sub/deep"].map(path).into());
     }
 
     #[test]

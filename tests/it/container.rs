@@ -133,6 +133,19 @@ fn a_container_that_is_stopped_ends_with_143_in_time() {
 }
 
 #[test]
+fn a_second_build_in_one_container_works() {
+    let trial = trial("FROM base AS one\nRUN echo 1 > /one\nFROM base\nCOPY --from=one /one /two\nCOPY file /three\n");
+    let name = trial.registry.name("again:1");
+    let destination = format!("--destination={name}");
+    let arguments = ["--build-context=base=oci-layout:///base:latest", &destination];
+    run(trial.container(&["--name", "again"]).args(arguments));
+    let first = image::unpack(&format!("docker://{name}"));
+    run(trial.engine.podman().args(["start", "--attach", "again"]));
+    let second = image::unpack(&format!("docker://{name}"));
+    assert_eq!(first.layer_names(), second.layer_names());
+}
+
+#[test]
 fn a_digest_file_survives_in_the_root_that_is_cleared_and_in_a_mount() {
     let trial = trial("FROM base AS one\nRUN echo 1 > /one\nFROM base\nCOPY --from=one /one /two\n");
     let check = |place: &str, options: &[&str], name: &str| {

@@ -32,7 +32,6 @@ fn a_dockerfile_that_cannot_be_understood_names_its_line() {
     check("FROM base\nCOPY one\n", 1, &["Dockerfile:2"]);
     check("RUN before from\n", 1, &["Dockerfile:1"]);
     check("FROM base\nENV a=\"${x:?no value}\"\n", 1, &["Dockerfile:2", "no value"]);
-    check("FROM base AS a\nFROM base AS A\n", 1, &["Dockerfile:2"]);
     check("FROM base\nCOPY --from=later /a /b\nFROM base AS later\n", 1, &["Dockerfile:2"]);
 }
 

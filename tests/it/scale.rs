@@ -17,7 +17,7 @@ const MANY: usize = 200_000;
 const FEW: usize = 20_000;
 
 /// Steps of one build that each touch one file.
-const EQUAL_STEPS: usize = 7;
+const EQUAL_STEPS: usize = 15;
 
 /// Appends a line to one file of the base, in a step of its own each time.
 fn one_file_steps(count: usize) -> String {
@@ -45,11 +45,13 @@ fn a_step_that_touches_one_file_costs_the_same_in_any_tree() {
         assert!(step["stats"].as_u64().unwrap() < 50, "{step}");
     }
     assert!(by_walk[0]["stats"].as_u64().unwrap() > MANY as u64, "the walk looks at everything: {}", by_walk[0]);
-    let (many, few, walk) = (least(&by_events, snapshot_ns), least(&in_few, snapshot_ns), least(&by_walk, snapshot_ns));
-    let processor = least(&by_events, |step| step["snapshot_cpu_ns"].as_u64().unwrap());
-    assert!(processor < 10_000_000, "{processor} ns of processor time in a tree of {MANY}");
-    assert!(many * 200 < walk, "{many} ns by events, {walk} ns by the full walk");
-    assert!(many * 2 <= few * 3, "{many} ns in a tree of {MANY}, {few} ns in one of {FEW}");
+    let (by_events_ns, by_walk_ns) = (least(&by_events, snapshot_ns), least(&by_walk, snapshot_ns));
+    assert!(by_events_ns * 200 < by_walk_ns, "{by_events_ns} ns by events, {by_walk_ns} ns by the full walk");
+    // Processor time: a fraction of a millisecond of wall clock tells more of the disk and the neighbours.
+    let processor = |step: &Value| step["snapshot_cpu_ns"].as_u64().unwrap();
+    let (many, few) = (least(&by_events, processor), least(&in_few, processor));
+    assert!(many < 10_000_000, "{many} ns of processor time in a tree of {MANY}");
+    assert!(many * 2 <= few * 3, "{many} ns of processor time in a tree of {MANY}, {few} ns in one of {FEW}");
 }
 
 /// What a pod without privileges gets.

@@ -14,6 +14,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
+
 use super::error::{Error, failed};
 use super::order::{Order, Task, receive_report, send_order};
 use super::spec::{Isolation, Outcome, RunSpec};
@@ -27,6 +30,9 @@ const PATIENCE: Duration = strays::PATIENCE.saturating_add(Duration::from_secs(2
 #[derive(Debug)]
 pub struct Program(File);
 
+/// `MFD_EXEC` of memfd_create(2).
+const MFD_EXEC: u32 = 0x10;
+
 impl Program {
     /// This very program. To be called early, before the build touches `/`.
     pub fn own() -> io::Result<Self> {
@@ -34,8 +40,16 @@ impl Program {
     }
 
     /// The program at `path`, which must call [`super::supervise_main`] when its first argument is [`SUPERVISE`].
+    ///
+    /// It is a sealed copy in memory where the kernel executes such. A hostile image can make its shell a link to
+    /// /proc/self/exe, and so have us execute ourselves with its loader; what can then be reached and written by
+    /// /proc/self/exe is the copy, not the file on the host (the way of CVE-2019-5736).
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Program(File::open(path)?))
+        let file = File::open(path)?;
+        Ok(Program(sealed_copy(&file).unwrap_or_else(|why| {
+            tracing::debug!("steps are supervised by the file {}, not by a copy of it: {why}", path.display());
+            file
+        })))
     }
 
     /// The new process finds the descriptor under the same number: it is closed only by execve(2) itself.
@@ -44,6 +58,21 @@ impl Program {
         command.arg0("silt").arg(SUPERVISE).env_clear();
         command
     }
+}
+
+/// A copy of `file` without a name, which nobody can change.
+fn sealed_copy(file: &File) -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels before 6.3 do not know the second flag, later ones may want it.
+    let memory = match memfd_create("silt", flags | MemfdFlags::from_bits_retain(MFD_EXEC)) {
+        Err(Errno::INVAL) => memfd_create("silt", flags)?,
+        made => made?,
+    };
+    let mut copy = File::from(memory);
+    io::copy(&mut file.try_clone()?, &mut copy)?;
+    fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    // A descriptor that can write is "text file busy" for execve(2).
+    File::open(format!("/proc/self/fd/{}", copy.as_raw_fd()))
 }
 
 /// The handle by which any thread can end the step that runs now and forbid further ones.
@@ -202,5 +231,26 @@ fn describe(status: ExitStatus) -> String {
     match status.signal() {
         Some(signal) => format!("was killed by signal {signal}"),
         None => format!("ended without a report, exit code {}", status.code().unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_copy_has_the_bytes_of_the_file_and_keeps_them() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b"program").unwrap();
+        let copy = sealed_copy(&File::open(file.path()).unwrap()).unwrap();
+        let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
+        let written = fs::OpenOptions::new().write(true).open(&path).and_then(|mut again| again.write_all(b"x"));
+        assert_eq!(written.unwrap_err().raw_os_error(), Some(Errno::PERM.raw_os_error()));
+        assert!(fs::OpenOptions::new().write(true).truncate(true).open(&path).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"program");
+        assert!(fs::read_link(&path).unwrap().starts_with("/memfd:silt (deleted)"));
     }
 }

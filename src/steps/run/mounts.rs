@@ -2,7 +2,8 @@
 //!
 //! Everything is mounted after pivot_root(2), by absolute paths, so that no link in the image can lead a mount to the
 //! host. The set is Docker's (OCI runtime spec, config-linux.md, default file systems and masked paths), without cgroups
-//! and message queues. It promises nothing about mount points: `stubs` has made those that the image lacks.
+//! and message queues. A device node works in /dev alone and only if it is ours. Nothing is promised about mount points:
+//! `stubs` has made those that the image lacks.
 
 use std::fs;
 use std::io;
@@ -99,7 +100,8 @@ pub(super) fn enter(root: &Path, files: &NetworkFiles) -> Result<(), Error> {
     files.0.iter().try_for_each(|(path, contents)| lay_over(path, contents))?;
     MASKED.iter().try_for_each(|path| mask(path))?;
     READ_ONLY.iter().try_for_each(|path| make_read_only(path))?;
-    leave_old_root(&old)
+    leave_old_root(&old)?;
+    ["/", "/dev"].iter().try_for_each(|path| forbid_devices(path))
 }
 
 /// Binds `root` on itself, since only a mount can be a root, and pivots. The old root stays reachable by its descriptor
@@ -126,11 +128,16 @@ fn mount_at(target: &str, kind: &str, flags: MountFlags, options: &str) -> Resul
     mount(kind, target, kind, flags, options.as_c_str()).map_err(failed(format!("mount {kind} on {target}")))
 }
 
+/// The nodes lie on a file system that the visible /dev covers. Each appears there as a mount of its own, which still opens
+/// a device when /dev around it no longer does ([`forbid_devices`]).
 fn fill_dev(old: &OwnedFd) -> Result<(), Error> {
+    mount_at("/dev", "tmpfs", DATA_ONLY.difference(MountFlags::NODEV), "mode=700,size=64k")?;
+    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let nodes = rustix::fs::open("/dev", directory, Mode::empty()).map_err(failed("open /dev"))?;
     mount_at("/dev", "tmpfs", MountFlags::NOSUID, "mode=755,size=65536k")?;
-    fchdir(old).map_err(failed("chdir to the old root"))?;
     for (name, major, minor) in DEVICES {
-        make_device(name, rustix::fs::makedev(major, minor)).map_err(failed(format!("make /dev/{name}")))?;
+        let device = rustix::fs::makedev(major, minor);
+        make_device(name, device, &nodes, old).map_err(failed(format!("make /dev/{name}")))?;
     }
     for (target, name) in LINKS {
         symlink(target, Path::new("/dev").join(name)).map_err(failed(format!("make /dev/{name}")))?;
@@ -142,16 +149,28 @@ fn fill_dev(old: &OwnedFd) -> Result<(), Error> {
     mount_at("/dev/shm", "tmpfs", DATA_ONLY, "mode=1777,size=65536k")
 }
 
-/// A node of our own, or, in a user namespace, where none can be made, the host's. The working directory is the old root.
-fn make_device(name: &str, device: u64) -> io::Result<()> {
+/// A node of our own in `nodes`, or, in a user namespace, where none can be made, that of the host, whose root is `old`.
+fn make_device(name: &str, device: u64, nodes: &OwnedFd, old: &OwnedFd) -> io::Result<()> {
     let path = Path::new("/dev").join(name);
-    match rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device) {
-        Err(Errno::PERM) => {
-            fs::File::create(&path)?;
-            Ok(mount_bind(Path::new("dev").join(name), &path)?)
-        }
-        other => Ok(other?),
-    }
+    fs::File::create(&path)?;
+    let mode = Mode::from_raw_mode(0o666);
+    let (directory, node) = match rustix::fs::mknodat(nodes, name, FileType::CharacterDevice, mode, device) {
+        Err(Errno::PERM) => (old, Path::new("dev").join(name)),
+        made => made.map(|()| (nodes, name.into()))?,
+    };
+    fchdir(directory)?;
+    Ok(mount_bind(node, &path)?)
+}
+
+/// Makes device nodes below the mount at `path` useless: Docker's capabilities allow to make any, and an image can bring
+/// some, but none may lead to the host's disks. Mounts below it are others and keep what they allow.
+fn forbid_devices(path: &str) -> Result<(), Error> {
+    // The numbers of these four flags are the same in statvfs(3) and mount(2); remounting would drop those not named.
+    let kept = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let now = rustix::fs::statvfs(path).map_err(failed(format!("statvfs {path}")))?.f_flag.bits();
+    let flags = MountFlags::from_bits_truncate(u32::try_from(now).unwrap_or_default()) & kept;
+    mount_remount(path, flags | MountFlags::BIND | MountFlags::NODEV, "")
+        .map_err(failed(format!("forbid devices on {path}")))
 }
 
 /// Covers the image's file at `path` with a copy of the host's: what the command writes there reaches neither the host

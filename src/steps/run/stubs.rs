@@ -45,7 +45,8 @@ pub(super) struct Stubs {
 struct Stub {
     parent: OwnedFd,
     name: OsString,
-    inode: u64,
+    /// Kept open, so that nothing that the step makes in its place gets its inode number.
+    object: OwnedFd,
     /// The parent's mtime before and after the stub was made.
     before: Timespec,
     after: Timespec,
@@ -122,9 +123,9 @@ impl Stub {
                 }
             }
         }
-        let inode = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?.st_ino;
+        let object = openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
         let after = mtime(&fstat(&parent)?);
-        Ok(Some(Stub { parent, name: name.to_owned(), inode, before, after }))
+        Ok(Some(Stub { parent, name: name.to_owned(), object, before, after }))
     }
 
     /// Removes it if it is still there under its name, and still empty if it is a directory.
@@ -133,7 +134,7 @@ impl Stub {
             Err(Errno::NOENT) => return Ok(()),
             found => found?,
         };
-        if found.st_ino != self.inode {
+        if found.st_ino != fstat(&self.object)?.st_ino {
             return Ok(());
         }
         let is_directory = FileType::from_raw_mode(found.st_mode).is_dir();
@@ -239,6 +240,22 @@ mod tests {
         let needs = [need("c", Kind::Directory), need("a", Kind::Directory)];
         assert_eq!(Stubs::make(root.path(), needs.into_iter()).err(), Some(Errno::LOOP));
         assert!(!root.path().join("c").exists());
+    }
+
+    #[test]
+    fn what_replaces_a_stub_is_never_taken_for_it() {
+        // A file system that hands out the number of a removed file at once would show it at the first try.
+        let root = tempfile::tempdir_in("/var/tmp").unwrap();
+        let needs = [need("file", Kind::File(vec![])), need("dir", Kind::Directory)];
+        let stubs = Stubs::make(root.path(), needs.into_iter()).unwrap();
+        let (file, dir) = (root.path().join("file"), root.path().join("dir"));
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "the step's own").unwrap();
+        fs::remove_dir(&dir).unwrap();
+        fs::create_dir(&dir).unwrap();
+        stubs.remove().unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"the step's own");
+        assert!(dir.exists());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::process::Command;
 
 use silt::steps::run::{Isolation, Outcome};
 
@@ -94,7 +95,6 @@ fn an_isolated_command_cannot_change_the_host() {
     check("mount -t tmpfs none /tmp");
     check("umount /proc");
     check("mount -o remount,rw /proc/sys");
-    check("mknod /tmp/disk b 8 0 && cat /tmp/disk > /dev/null; rm -f /tmp/disk; false");
     let masked = ["/proc/kcore", "/proc/keys", "/proc/timer_list"];
     let masked: Vec<&str> = masked.into_iter().filter(|path| fs::exists(path).unwrap()).collect();
     assert!(!masked.is_empty());
@@ -114,6 +114,23 @@ fn the_devices_of_an_isolated_command_work_and_are_its_own() {
     let before = fs::metadata("/dev/null").unwrap().permissions();
     scene.output("chmod 600 /dev/null; chmod 600 /proc/self/fd/0; ls > /dev/ptmx");
     assert_eq!(fs::metadata("/dev/null").unwrap().permissions(), before);
+}
+
+#[test]
+fn a_device_that_an_isolated_command_makes_or_finds_leads_nowhere() {
+    let scene = Scene::new(Isolation::Isolated);
+    // What an image brings, or an earlier step.
+    let made = Command::new("mknod").arg(scene.root().join("brought")).args(["c", "1", "5"]).status().unwrap();
+    assert!(made.success());
+    scene.output("mknod /tmp/zero c 1 5; mknod /dev/zero2 c 1 5; mknod /dev/shm/zero c 1 5; mknod /tmp/disk b 254 0");
+    for path in ["/brought", "/tmp/zero", "/dev/zero2", "/dev/shm/zero", "/tmp/disk"] {
+        let outcome = scene.run(&scene.script(&format!("head -c 1 {path} > /tmp/read 2> /tmp/said")));
+        assert_eq!(outcome, Ok(Outcome::Exited(1)), "{path}");
+        let said = scene.read("tmp/said");
+        assert!(said.contains("Permission denied") || said.contains("No such file"), "{path}: {said}");
+        assert_eq!(scene.read("tmp/read"), "", "{path}");
+    }
+    assert_eq!(scene.output("ls -A /dev | grep -c '^[.]' || true"), "0\n", "nothing of ours lies about");
 }
 
 #[test]

@@ -204,6 +204,9 @@ fn a_killed_supervisor_takes_its_namespace_along_and_is_an_error() {
     wait_until("the step writes", || stray.exists());
     // The command, or what it forked before its own execve(2), is a child of process 1 there, and that of the supervisor.
     let supervisor = parent_of(parent_of(processes_with(&mark)[0]));
+    // A command that has itself replaced by /proc/self/exe reaches a copy in memory, and not the file on the host.
+    let program = fs::read_link(format!("/proc/{supervisor}/exe")).unwrap();
+    assert_eq!(program, Path::new("/memfd:silt (deleted)"));
     assert!(Command::new("kill").args(["-KILL", &supervisor.to_string()]).status().unwrap().success());
     let error = step.join().unwrap().unwrap_err();
     assert!(error.to_string().contains("killed by signal 9"), "{error}");
