@@ -86,3 +86,29 @@ pub fn make_private_process() -> io::Result<()> {
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: core.maximum })?;
     Ok(())
 }
+
+/// Maps the first page of `file`, opened for reading and writing, as shared; reads its first byte and then stores `byte`
+/// there, both through the mapping. The file must not be empty, and nobody else may cut it meanwhile (mmap(2): `SIGBUS`).
+pub fn store_after_read(file: &std::fs::File, byte: u8) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    if file.metadata()?.len() == 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let (access, none) = (libc::PROT_READ | libc::PROT_WRITE, std::ptr::null_mut());
+    // SAFETY: the kernel chooses where one byte, which it rounds up to a page, is mapped; nothing of ours is replaced.
+    let page = unsafe { libc::mmap(none, 1, access, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `page` is mapped for reading and writing until it is unmapped below, nobody else knows it, and the file has
+    // its first byte; volatile accesses are neither left out nor exchanged.
+    unsafe {
+        page.cast::<u8>().read_volatile();
+        page.cast::<u8>().write_volatile(byte);
+    }
+    // SAFETY: this is the mapping made above, and nothing refers to it any more.
+    match unsafe { libc::munmap(page, 1) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -7,11 +7,12 @@ use std::io;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use silt::layer;
 use silt::rootfs::{Root, Tree};
-use silt::snapshot::{Baseline, Candidates, diff};
+use silt::snapshot::{Baseline, Candidates, Guard, SweepOptions, Tick, diff, sweep};
 use silt_bench::{make_files, record};
 use silt_watcher::Nominated;
 
-/// One nominated file must cost the same in both; everything must cost ten times as much.
+/// One nominated file must cost the same in both; everything must cost ten times as much,
+/// and a sweep of everything a fraction of that.
 const SIZES: [usize; 2] = [2_000, 20_000];
 
 fn compare(c: &mut Criterion) {
@@ -29,6 +30,10 @@ fn compare(c: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("everything", size), |b| {
             b.iter(|| diff(&root, &baseline, &Candidates::Everything).expect("diff"));
+        });
+        let guard = Guard::past(baseline.newest_ctime(), Tick(1));
+        group.bench_function(BenchmarkId::new("sweep", size), |b| {
+            b.iter(|| sweep(&root, &baseline, &guard, &SweepOptions::default()).expect("sweep"));
         });
     }
     group.finish();

@@ -12,22 +12,22 @@ use crate::rootfs::{Copier, Owner, Root, RootPath, Selection, Stamp};
 ///
 /// Below a build root the root directory itself is renamed, if it is no mount and holds nothing protected: a mount would
 /// move along, into the directory that is removed at the end. Otherwise what is at the top is moved, and what cannot be
-/// (it is, or holds, something protected, or lies on another file system) is copied.
+/// (it is, or holds, something protected or spared, or lies on another file system) is copied.
 pub(super) fn keep(site: &Site, root: Root, index: usize) -> Result<Root> {
     let kept = site.own_dir("stages")?.join(index.to_string());
-    let root = site.spare(root);
-    let whole = matches!(site.place, Place::Below(_)) && root.protected().is_empty();
+    let whole = matches!(site.place, Place::Below(_)) && root.protected().is_empty() && site.spared.is_empty();
     if !(whole && fs::rename(site.root_dir(), &kept).is_ok()) {
-        move_top_level(&root, &kept)?;
+        move_top_level(&root, &site.spared, &kept)?;
     }
     Ok(Root::open(&kept)?)
 }
 
-fn move_top_level(root: &Root, kept: &Path) -> Result<()> {
+fn move_top_level(root: &Root, spared: &[RootPath], kept: &Path) -> Result<()> {
     fs::create_dir_all(kept).with_context(|| format!("create {}", kept.display()))?;
     for name in root.read_dir(&RootPath::root())? {
         let path = RootPath::root().join_name(&name);
-        if !root.is_protected(&path) && !root.holds_protected(&path) {
+        let holds_spared = spared.iter().any(|spared| spared.is_at_or_below(&path));
+        if !root.is_protected(&path) && !root.holds_protected(&path) && !holds_spared {
             // What stays is copied.
             let _ = fs::rename(path.below(root.path()), path.below(kept));
         }
@@ -90,5 +90,16 @@ mod tests {
         root.protect(RootPath::clean("a/own").expect("a path"));
         check(&keep(&site, root, 0).expect("kept"), &["f", "g"]);
         assert_eq!(fs::read(site.root_dir().join("a/own/data")).expect("not moved"), b"a/own/data");
+    }
+
+    #[test]
+    fn what_is_spared_stays_and_is_kept_too() {
+        let (_dir, mut site) = site();
+        site.spared.push(RootPath::clean("a/own").expect("a path"));
+        let kept = keep(&site, Root::open(&site.root_dir()).expect("root"), 0).expect("kept");
+        check(&kept, &["f", "g", "own"]);
+        for at in [&site.root_dir(), kept.path()] {
+            assert_eq!(fs::read(at.join("a/own/data")).expect("there"), b"a/own/data");
+        }
     }
 }

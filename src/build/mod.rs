@@ -35,9 +35,22 @@ use crate::store::{BlobDir, LayoutSource};
 /// How the changes of a RUN are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotMode {
-    /// File events nominate; where they cannot be had the whole tree is compared.
+    /// What [`RecorderChoice`] says nominates, and is compared by content.
     Events,
     /// The whole tree is compared, by content.
+    Full,
+}
+
+/// Who says where to look after a RUN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecorderChoice {
+    /// The first of those below that is exact here.
+    Auto,
+    /// File events, or the build fails.
+    Fanotify,
+    /// The attributes of every path, and where they do not tell every change the content of every file.
+    Sweep,
+    /// The content of every file.
     Full,
 }
 
@@ -73,6 +86,8 @@ pub struct Request {
     pub contexts: BTreeMap<String, NamedContext>,
     /// How changes are found.
     pub snapshot_mode: SnapshotMode,
+    /// Who finds where they may be.
+    pub recorder: RecorderChoice,
     /// Whether that is checked.
     pub verify: Verify,
     /// The platform that the image is for.

@@ -60,7 +60,7 @@ impl Site {
     }
 
     /// `root` with what must survive between stages protected too.
-    pub(super) fn spare(&self, mut root: Root) -> Root {
+    fn spare(&self, mut root: Root) -> Root {
         self.spared.iter().cloned().for_each(|path| root.protect(path));
         root
     }

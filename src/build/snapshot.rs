@@ -25,7 +25,7 @@ pub(super) fn take(
     let diff = diff(root, baseline, candidates).context("snapshot")?;
     timing.diff_ns = nanos(started.elapsed());
     timing.candidates = count(candidates, diff.stats);
-    timing.stats = diff.stats;
+    timing.stats += diff.stats;
     timing.changes = diff.changes.len() as u64;
     timing.bytes_in = diff.read_bytes;
     for path in &diff.sockets {

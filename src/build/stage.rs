@@ -139,21 +139,24 @@ impl<'a> Builder<'a> {
         let tree = self.bases.unpack(image, &root).context("unpack the base image")?;
         let runs = stage.steps.iter().any(|step| matches!(step.located.instruction, Instruction::Run(_)));
         if runs && self.isolation.is_none() {
-            self.isolation = Some(self.detect(&root)?);
+            self.isolation = Some(self.detect()?);
         }
         let nominator = if runs {
-            Nominator::open(self.request.snapshot_mode, root.path(), &self.site.own_dir("scratch")?)
+            let scratch = self.site.own_dir("scratch")?;
+            Nominator::open(self.request.snapshot_mode, self.request.recorder, &root, scratch)?
         } else {
-            Nominator::Full { why: None }
+            Nominator::none()
         };
         Ok(Disk { root, baseline: Baseline::new(tree), nominator })
     }
 
-    fn detect(&self, root: &Root) -> Result<run::Isolation> {
+    /// Tried on an empty directory: what a base image puts in the way of a mount must fail its steps, and never have them
+    /// run with less around them.
+    fn detect(&self) -> Result<run::Isolation> {
         if self.site.place == Place::InPlace {
             return Ok(run::Isolation::InPlace);
         }
-        let detected = run::detect(root.path(), self.control)?;
+        let detected = run::detect(&self.site.own_dir("probe")?, self.control)?;
         if let Some(why) = &detected.refused {
             warn!("RUN is confined by chroot alone: {why}");
         }
@@ -187,7 +190,8 @@ impl<'a> Builder<'a> {
         let is_run = matches!(step.located.instruction, Instruction::Run(_));
         let began = Instant::now();
         if let Some(disk) = current.disk.as_mut().filter(|_| is_run) {
-            disk.nominator.start();
+            let guard = disk.nominator.start(&disk.root, &disk.baseline);
+            timing.wait_ns = nanos(guard.waited);
         }
         timing.record_ns = nanos(began.elapsed());
         let began = Instant::now();
@@ -270,10 +274,11 @@ fn candidates(touched: Touched, disk: &mut Disk, timing: &mut StepTiming) -> Can
             Candidates::Only(Nominated { paths, ..Nominated::default() })
         }
         Touched::Unknown => {
-            let Answer { candidates, recorder, why, events } = disk.nominator.take(&disk.baseline);
+            let Answer { candidates, recorder, why, events, stats } = disk.nominator.take(&disk.root, &disk.baseline);
             timing.recorder = Some(recorder);
             timing.recorder_why = why;
             timing.events = events;
+            timing.stats = stats;
             candidates
         }
     }

@@ -24,6 +24,8 @@ pub struct StepTiming {
     pub execute_ns: u64,
     /// Starting the recording, and the barrier and resolution at its end.
     pub record_ns: u64,
+    /// Of that, waiting for the clock before a step that a sweep follows.
+    pub wait_ns: u64,
     /// Comparing the candidates with the baseline.
     pub diff_ns: u64,
     /// Writing, digesting and compressing the layer.

@@ -44,6 +44,19 @@ pub enum SnapshotMode {
     Full,
 }
 
+/// Who says where to look after a RUN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Recorder {
+    /// fanotify where possible, else sweep where ctime can be relied upon, else full.
+    Auto,
+    /// File events of the whole file system; where they cannot be had the build fails.
+    Fanotify,
+    /// The attributes of every path are compared; where they do not tell every change, as full.
+    Sweep,
+    /// The content of every file is compared.
+    Full,
+}
+
 /// Build a container image from a Dockerfile, in user space, and push it
 #[derive(Debug, Parser)]
 #[command(name = "executor", version, disable_help_subcommand = true, args_override_self = true)]
@@ -156,6 +169,16 @@ pub struct Flags {
     #[arg(long, action = ArgAction::Append, value_parser = pair, value_name = "NAME=LOCATION", help_heading = "Options that kaniko does not have")]
     pub build_context: Vec<(String, String)>,
 
+    /// What nominates the paths to compare after a RUN: auto, fanotify, sweep or full
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        value_name = "RECORDER",
+        help_heading = "Options that kaniko does not have"
+    )]
+    pub recorder: Recorder,
+
     /// After each step also walk everything, and fail if the event snapshot missed a path
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = go_bool, help_heading = "Options that kaniko does not have")]
     pub verify_snapshot: bool,
@@ -195,6 +218,7 @@ mod tests {
     fn a_wrong_flag_says_which_is_meant() {
         let error = parse(&["--destinaton=x"]).expect_err("unknown").to_string();
         assert!(error.contains("--destination"), "{error}");
+        assert!(parse(&["--recorder=inotify"]).expect_err("unknown").to_string().contains("sweep"));
         assert!(parse(&["--snapshot-mode=fast"]).expect_err("unknown").to_string().contains("events"));
     }
 }

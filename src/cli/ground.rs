@@ -1,8 +1,10 @@
 //! The directories of a build: made before it, and removed after it if they are ours.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tracing::warn;
@@ -10,6 +12,10 @@ use tracing::warn;
 use super::request::Ground;
 use crate::build::Place;
 use crate::rootfs::{Root, clear};
+
+/// How often a removal is tried, and how long to wait before the next time.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A place to build and a work directory that exists and is empty.
 #[derive(Debug)]
@@ -21,10 +27,32 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Removes what this build made for itself; what cannot be removed is named in a warning.
+    /// Removes what this build made for itself; what cannot be removed is named in a warning. After a signal the build may
+    /// still be making files there; it fails as soon as what it works on is gone.
     pub(super) fn remove(&self) {
+        for _ in 1..ATTEMPTS {
+            match remove(&self.temporary) {
+                Ok(()) => return,
+                Err(_) => std::thread::sleep(PAUSE),
+            }
+        }
         if let Err(error) = remove(&self.temporary) {
             warn!("cannot remove {}: {error}", self.temporary.display());
+        }
+    }
+}
+
+impl Prepared {
+    /// The same for at most `limit`: what is left then is named, and stays.
+    pub(super) fn remove_within(self: &Arc<Self>, limit: Duration) {
+        let (done, wait) = mpsc::channel();
+        let ours = Arc::clone(self);
+        let removal = std::thread::Builder::new().spawn(move || {
+            ours.remove();
+            done.send(())
+        });
+        if removal.is_err() || wait.recv_timeout(limit).is_err() {
+            warn!("{} could not be removed in time and stays", self.temporary.display());
         }
     }
 }
@@ -57,6 +85,7 @@ pub(super) fn prepare(ground: Ground) -> Result<Prepared> {
             if dir == Path::new("/") {
                 bail!("--build-root=/ is not below anything; leave it out and give --force to build in /");
             }
+            warn_if_open(&dir)?;
             let work = dir.join("work");
             remove(&work).with_context(|| format!("remove {}, left by an earlier build", work.display()))?;
             make(&work)?;
@@ -69,6 +98,15 @@ pub(super) fn prepare(ground: Ground) -> Result<Prepared> {
             Ok(Prepared { place: Place::Below(dir.clone()), work, temporary: dir })
         }
     }
+}
+
+/// A directory that the user made keeps its mode, whatever that lets others reach.
+fn warn_if_open(dir: &Path) -> Result<()> {
+    let mode = std::fs::metadata(dir).with_context(|| format!("stat {}", dir.display()))?.mode();
+    if mode & 0o011 != 0 {
+        warn!("Other users of this machine can enter {} and use setuid programs and devices there", dir.display());
+    }
+    Ok(())
 }
 
 fn make(dir: &Path) -> Result<()> {
@@ -116,7 +154,7 @@ mod tests {
         remove(&link).expect("removed");
         assert!(other.path().join("precious").exists() && link.symlink_metadata().is_err());
         let deep = Root::open(dir.path()).expect("open");
-        let path = RootPath::clean(format!("work{}", "/d".repeat(5000))).expect("a path");
+        let path = RootPath::clean(format!("work{}", "/d".repeat(1500))).expect("a path");
         deep.create_dir_all(&path, 0o755, 0, 0).expect("mkdir");
         remove(&link).expect("more levels than descriptors");
         assert!(link.symlink_metadata().is_err());

@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
@@ -30,6 +30,9 @@ use crate::steps::run::{Control, Program, make_private_process};
 use crate::store::BlobDir;
 use env::Env;
 use ground::Prepared;
+
+/// How long removing our files may delay the end after a signal. Ten seconds is what an engine grants before it kills.
+const CLEAN_UP: Duration = Duration::from_secs(4);
 
 /// Runs the executor and returns its exit status. `exit` ends the process when a signal does.
 pub fn executor(args: impl IntoIterator<Item = OsString>, exit: fn(i32) -> !) -> u8 {
@@ -88,11 +91,11 @@ fn carry_out(
     flags: &Flags,
     env: &Env,
     prepared: &Prepared,
-    control: &Control,
+    control: &Arc<Control>,
     timings: &Timings,
 ) -> Result<(), build::Error> {
     let mut destinations = request::destinations(flags)?;
-    let request = request(flags, env, prepared)?;
+    let request = request(flags, env, prepared, control)?;
     let site = site(flags, prepared, &request.context)?;
     if !(flags.no_push || flags.skip_push_permission_check) {
         destinations
@@ -113,11 +116,13 @@ fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
     let place = prepared.place.clone();
     let ignored = request::ignored(flags, &place)?;
     let mut site = Site { place, work: prepared.work.clone(), ignored, spared: Vec::new() };
+    request::outside(&site.place, context)?;
     site.spared = request::spared(context, &site.root_dir());
     Ok(site)
 }
 
-fn request(flags: &Flags, env: &Env, prepared: &Prepared) -> Result<Request> {
+fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>) -> Result<Request> {
+    let control = Arc::clone(control);
     Ok(Request {
         context: request::context_dir(&flags.context)?,
         dockerfile: flags.dockerfile.clone(),
@@ -126,15 +131,17 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared) -> Result<Request> {
         labels: flags.label.clone(),
         contexts: request::contexts(flags)?,
         snapshot_mode: request::snapshot_mode(flags),
+        recorder: request::recorder(flags),
         verify: request::verify(flags),
         platform: Platform::host(),
-        registry: registry::Client::new(request::policy(flags))?,
+        registry: registry::Client::new(request::policy(flags))?
+            .publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,
     })
 }
 
-/// A signal ends the step, writes the timings, removes what is ours and ends the process. Nothing that is published after
-/// that moment can be an image: the manifest is the last thing that a push sends.
+/// A signal ends the step, writes the timings, removes what is ours and ends the process. No image is published after that
+/// moment: the registry client asks `control` before it sends a manifest, which is the last thing that a push sends.
 fn on_signal(
     stop_signals: nix::sys::signal::SigSet,
     exit: fn(i32) -> !,
@@ -148,7 +155,7 @@ fn on_signal(
         control.cancel(status - 128);
         control.wait_idle();
         write_timings(&timings, report.as_ref());
-        prepared.remove();
+        prepared.remove_within(CLEAN_UP);
         exit(status)
     };
     signals::on_first(stop_signals, stop).context("start the signal thread")

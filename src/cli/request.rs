@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::env::Env;
 use super::flags::{self, Flags};
-use crate::build::{NamedContext, Place, SnapshotMode, Verify, inside};
+use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Verify, inside};
 use crate::export::{Destinations, DigestFile};
 use crate::oci::Reference;
 use crate::registry::Policy;
@@ -39,6 +39,17 @@ pub(super) fn ground(flags: &Flags, env: &Env) -> Ground {
 fn own_dir(flags: &Flags, env: &Env) -> PathBuf {
     let own = flags.kaniko_dir.clone().or_else(|| env.get("KANIKO_DIR").map(PathBuf::from));
     own.unwrap_or_else(|| "/kaniko".into())
+}
+
+/// Refuses a build root inside the context: COPY would copy the root into itself, and our blobs too.
+pub(super) fn outside(place: &Place, context: &Path) -> Result<()> {
+    let Place::Below(dir) = place else { return Ok(()) };
+    match std::fs::canonicalize(context) {
+        Ok(context) if dir.starts_with(&context) => {
+            bail!("--build-root={} lies in the build context; choose a directory outside of it", dir.display())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The context as a path of the root, if it lies in it: clearing the root must not take it away.
@@ -133,6 +144,15 @@ pub(super) fn snapshot_mode(flags: &Flags) -> SnapshotMode {
     }
 }
 
+pub(super) fn recorder(flags: &Flags) -> RecorderChoice {
+    match flags.recorder {
+        flags::Recorder::Auto => RecorderChoice::Auto,
+        flags::Recorder::Fanotify => RecorderChoice::Fanotify,
+        flags::Recorder::Sweep => RecorderChoice::Sweep,
+        flags::Recorder::Full => RecorderChoice::Full,
+    }
+}
+
 pub(super) fn verify(flags: &Flags) -> Verify {
     if flags.verify_snapshot { Verify::EachStep } else { Verify::Off }
 }
@@ -170,6 +190,16 @@ mod tests {
         assert_eq!(given, Ground::Given("/b".into()));
         assert_eq!(ground(&flags(&["--force"]), &env), Ground::InPlace("/kaniko".into()));
         assert_eq!(ground(&flags(&["--force", "--kaniko-dir=/k"]), &env), Ground::InPlace("/k".into()));
+    }
+
+    #[test]
+    fn a_build_root_in_the_context_is_refused() {
+        let context = tempfile::tempdir().expect("directory");
+        let context = context.path().canonicalize().expect("there");
+        let check = |dir: PathBuf| outside(&Place::Below(dir), &context);
+        assert!(check(context.join("out")).expect_err("inside").to_string().contains("--build-root="));
+        assert!(check(context.with_extension("beside")).is_ok());
+        assert!(outside(&Place::InPlace, &context).is_ok());
     }
 
     #[test]

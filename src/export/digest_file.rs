@@ -4,7 +4,7 @@
 //! same file.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +36,10 @@ impl DigestFile {
         let failed = || format!("write {}", self.path.display());
         if self.is_deleted().with_context(failed)? {
             self.file = create(&self.path)?;
+        }
+        // A step that ran in `/` may have written to it. What is no regular file has nothing to truncate.
+        if self.file.metadata().with_context(failed)?.is_file() {
+            self.file.set_len(0).and_then(|()| self.file.rewind()).with_context(failed)?;
         }
         self.file.write_all(text.as_bytes()).with_context(failed)
     }

@@ -41,6 +41,7 @@ pub struct Destinations {
 pub fn to_all(image: &Image, blobs: &BlobDir, client: &Client, destinations: &mut Destinations) -> Result<Digest> {
     oci::validate(image)?;
     let digest = image.encode()?.descriptor.digest;
+    client.may_publish("the image")?;
     if destinations.tar_path.is_some() || destinations.oci_layout_path.is_some() {
         client.fetch(image, blobs)?;
     }
@@ -55,6 +56,7 @@ pub fn to_all(image: &Image, blobs: &BlobDir, client: &Client, destinations: &mu
         let pushed = client.push(reference, image, blobs)?;
         tracing::info!("pushed {reference}@{pushed}");
     }
+    client.may_publish("the digest")?;
     tell(destinations, &digest)?;
     Ok(digest)
 }

@@ -94,6 +94,12 @@ pub enum Error {
         /// What is wrong.
         source: ImageError,
     },
+    /// The caller wants nothing to be published any more.
+    #[error("{what}: stopped before it was published")]
+    Stopped {
+        /// What would have been published.
+        what: String,
+    },
     /// The client could not be set up.
     #[error("cannot set up the registry client: {0}")]
     Setup(String),

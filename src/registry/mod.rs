@@ -40,6 +40,7 @@ pub struct Client {
     policy: Policy,
     transport: Transport,
     endpoints: tokio::sync::Mutex<BTreeMap<(String, Direction), Arc<Endpoint>>>,
+    may_publish: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Client {
@@ -56,7 +57,18 @@ impl Client {
             .build()
             .map_err(|error| Error::Setup(error.to_string()))?;
         let transport = Transport::new(timeouts);
-        Ok(Client { runtime, policy, transport, endpoints: Default::default() })
+        Ok(Client { runtime, policy, transport, endpoints: Default::default(), may_publish: Box::new(|| true) })
+    }
+
+    /// The same client, which sends no manifest once `allowed` says no: asked right before each is sent.
+    #[must_use]
+    pub fn publishing_while(self, allowed: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Client { may_publish: Box::new(allowed), ..self }
+    }
+
+    /// Whether `what` may still be published; otherwise [`Error::Stopped`].
+    pub fn may_publish(&self, what: &str) -> Result<(), Error> {
+        if (self.may_publish)() { Ok(()) } else { Err(Error::Stopped { what: what.to_owned() }) }
     }
 
     /// The image behind `reference` that runs on `platform`, without its layers.

@@ -39,6 +39,7 @@ pub(super) async fn push(client: &Client, to: &Reference, image: &Image, blobs: 
     stream::iter(pushes).buffer_unordered(PARALLEL).try_collect::<()>().await?;
     let config = Content::Memory(Bytes::copy_from_slice(&encoded.config));
     target.blob(&encoded.config_descriptor, None, async || Ok(config.clone())).await?;
+    client.may_publish(&what)?;
     target.manifest(&what, to.tag().unwrap_or("latest"), &encoded).await?;
     Ok(encoded.descriptor.digest)
 }

@@ -232,6 +232,18 @@ fn a_blob_is_one_stream_of_known_length() {
 }
 
 #[test]
+fn no_manifest_is_pushed_after_the_caller_said_stop() {
+    let sample = sample();
+    sample.blobs.insert(LAYER).expect("stored");
+    let fake = sample.fake(upload);
+    let stopped = client().publishing_while(|| false);
+    let error = stopped.push(&reference(&fake.name("to/app:v")), &sample.image, &sample.blobs).expect_err("stopped");
+    assert!(matches!(&error, Error::Stopped { what } if what.ends_with("to/app:v")), "{error}");
+    assert!(!fake.lines("PUT").is_empty(), "the blobs are there");
+    assert!(!fake.lines("PUT").iter().any(|line| line.contains("/manifests/")), "{:?}", fake.lines("PUT"));
+}
+
+#[test]
 fn no_manifest_is_pushed_after_a_blob_that_failed() {
     let sample = sample();
     sample.blobs.insert(LAYER).expect("stored");

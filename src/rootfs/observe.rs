@@ -149,7 +149,7 @@ fn kind(stat: &Statx, link: Option<Vec<u8>>) -> Kind {
     }
 }
 
-fn timestamp(time: StatxTimestamp) -> Timestamp {
+pub(super) fn timestamp(time: StatxTimestamp) -> Timestamp {
     Timestamp { sec: time.tv_sec, nsec: time.tv_nsec }
 }
 

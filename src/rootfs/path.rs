@@ -2,6 +2,7 @@
 //!
 //! It does not promise that the path resolves inside the root: a symlink on the way may lead elsewhere. `Root` sees to that.
 
+use std::borrow::Borrow;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -126,6 +127,13 @@ impl RootPath {
         }
         let rest = &self.0[other.0.len()..];
         Some(RootPath(Arc::from(rest.strip_prefix(b"/").unwrap_or(rest))))
+    }
+}
+
+/// By its bytes, which order and hash as the path does.
+impl Borrow<[u8]> for RootPath {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -9,17 +9,27 @@ use silt_watcher::{Directories, Inode};
 
 use super::changes::Change;
 use super::diff::Diff;
-use crate::rootfs::{ContentDigest, Kind, Node, RootPath, Tree};
+use crate::rootfs::{ContentDigest, Kind, Node, RootPath, Timestamp, Tree};
 
 /// Digests of file contents by path, as learned while a layer was written: one for each file that is `Put`.
 pub type Contents = BTreeMap<RootPath, ContentDigest>;
 
 /// The record: a tree and, for each inode in it, its names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Baseline {
     tree: Tree,
     names: HashMap<Inode, Names>,
+    newest: Timestamp,
 }
+
+/// By what they say of the tree: one that was newer and forgot it is not another.
+impl PartialEq for Baseline {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.tree, &self.names) == (&other.tree, &other.names)
+    }
+}
+
+impl Eq for Baseline {}
 
 /// Almost every inode has one name; those that have more keep them in byte order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +41,10 @@ enum Names {
 impl Baseline {
     /// The record that says `tree`.
     pub fn new(tree: Tree) -> Self {
-        let mut baseline = Baseline { names: HashMap::with_capacity(tree.len()), tree: Tree::default() };
+        let names = HashMap::with_capacity(tree.len());
+        let mut baseline = Baseline { names, ..Baseline::default() };
         for (path, node) in tree.iter() {
+            baseline.newest = baseline.newest.max(node.ctime);
             baseline.add_name(node.inode, path);
         }
         baseline.tree = tree;
@@ -42,6 +54,11 @@ impl Baseline {
     /// What is recorded.
     pub fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// No `ctime` in the record is later than this. It may have been that of a path that is gone.
+    pub fn newest_ctime(&self) -> Timestamp {
+        self.newest
     }
 
     /// All names of `inode` in the record, in byte order.
@@ -70,6 +87,7 @@ impl Baseline {
 
     fn set(&mut self, path: RootPath, node: Node) {
         let inode = node.inode;
+        self.newest = self.newest.max(node.ctime);
         if let Some(old) = self.tree.insert(path.clone(), node) {
             self.drop_name(old.inode, &path);
         }

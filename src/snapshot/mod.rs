@@ -3,21 +3,30 @@
 //! Events nominate, this decides. [`diff`] looks at the candidates, compares each with the baseline by attributes and
 //! content, and says what a layer must hold so that base + layer = tree. `Everything`, and any set of candidates that
 //! covers the real changes, give the same change set: all deciding code is shared. Paths that the root protects are left
-//! out. It knows neither tar nor images, and it writes nothing.
+//! out. It knows neither tar nor images, and it writes nothing below the root.
+//!
+//! Where there are no events, [`sweep`] nominates: it compares what `stat(2)` says of every path with the record, if
+//! [`ctime_tells`] of every change.
 
 mod baseline;
 mod changes;
+mod clock;
 mod content;
 mod diff;
 mod groups;
 mod survey;
+mod sweep;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use baseline::{Baseline, Contents};
 pub use changes::{Change, ChangeSet};
+pub use clock::{Guard, Tick};
 pub use content::{Stamp, digest};
 pub use diff::{Diff, diff};
+pub use sweep::{SweepOptions, Swept, sweep};
+pub use trust::{Distrust, ctime_tells};
 
 use silt_watcher::Nominated;
 

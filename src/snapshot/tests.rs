@@ -11,18 +11,18 @@ use silt_watcher::{Directories, Nominated};
 use super::*;
 use crate::rootfs::{Kind, Node, Root, RootPath, Tree};
 
-struct Fixture {
+pub(super) struct Fixture {
     dir: tempfile::TempDir,
-    root: Root,
-    baseline: Baseline,
+    pub(super) root: Root,
+    pub(super) baseline: Baseline,
 }
 
-fn path(text: &str) -> RootPath {
+pub(super) fn path(text: &str) -> RootPath {
     RootPath::clean(text).expect("no NUL")
 }
 
 /// The record that a walk of `root` gives, with the digest of every file.
-fn recorded(root: &Root) -> Baseline {
+pub(super) fn recorded(root: &Root) -> Baseline {
     let mut baseline = Baseline::default();
     let diff = diff(root, &baseline, &Candidates::Everything).expect("diff");
     let files = diff.learned.iter().filter_map(|(path, node)| Some((path, node.as_ref()?)));
@@ -32,7 +32,7 @@ fn recorded(root: &Root) -> Baseline {
     baseline
 }
 
-fn contents(root: &Root, changes: &ChangeSet) -> Contents {
+pub(super) fn contents(root: &Root, changes: &ChangeSet) -> Contents {
     let is_file = |change: &Change| matches!(change, Change::Put(entry) if matches!(entry.kind, Kind::File { .. }));
     let files = changes.iter().filter(|(_, change)| is_file(change));
     files.map(|(path, _)| (path.clone(), root.digest(path).expect("digest"))).collect()
@@ -48,7 +48,7 @@ fn render(changes: &ChangeSet) -> Vec<String> {
 }
 
 impl Fixture {
-    fn new(before: &str) -> Fixture {
+    pub(super) fn new(before: &str) -> Fixture {
         let dir = tempfile::tempdir().expect("tempdir");
         let mut root = Root::open(dir.path()).expect("root");
         root.protect(path("protected"));
@@ -58,7 +58,7 @@ impl Fixture {
         fixture
     }
 
-    fn sh(&self, script: &str) {
+    pub(super) fn sh(&self, script: &str) {
         let status = Command::new("sh").args(["-euc", script]).current_dir(self.dir.path()).status().expect("sh");
         assert!(status.success(), "{script}");
     }
@@ -99,7 +99,7 @@ impl Fixture {
         self.follows_the_disk(step);
     }
 
-    fn follows_the_disk(&self, step: &str) {
+    pub(super) fn follows_the_disk(&self, step: &str) {
         let fresh = recorded(&self.root);
         let told: BTreeSet<&RootPath> = self.baseline.tree().iter().map(|(path, _)| path).collect();
         let there: BTreeSet<&RootPath> = fresh.tree().iter().map(|(path, _)| path).collect();

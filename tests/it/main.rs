@@ -3,6 +3,7 @@
 //! `scripts/install-deps.sh` installs those parts; a part that is missing fails the test that needs it. Nothing is skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod agreement;
 mod architecture;
 mod container;
 mod differ;
@@ -13,6 +14,7 @@ mod mounted;
 mod multistage;
 mod operations;
 mod outputs;
+mod recorders;
 mod registry;
 mod replay;
 mod root;
@@ -20,4 +22,6 @@ mod run;
 mod scale;
 mod signals;
 mod support;
+mod sweep;
+mod trust;
 mod world;

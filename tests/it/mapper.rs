@@ -14,10 +14,13 @@ pub struct Mapper {
 const MAPPER: &str = "
 import mmap, os, sys
 for line in sys.stdin.buffer:
-    path, byte = bytes.fromhex(line.decode().split()[0]), int(line.split()[1])
+    path, byte, first = line.decode().split()
+    path, byte = bytes.fromhex(path), int(byte)
     with open(path, 'r+b') as file:
         if os.fstat(file.fileno()).st_size:
             with mmap.mmap(file.fileno(), 0) as map:
+                if first == 'read':
+                    map[0]
                 map[0] = byte
     print('done', flush=True)";
 
@@ -32,8 +35,17 @@ impl Mapper {
 
     /// Stores `byte` as the first byte of the file at `path`, if it has one.
     pub fn store(&mut self, path: &Path, byte: u8) -> io::Result<()> {
+        self.order(path, byte, "store")
+    }
+
+    /// The same, after a look at that byte.
+    pub fn read_then_store(&mut self, path: &Path, byte: u8) -> io::Result<()> {
+        self.order(path, byte, "read")
+    }
+
+    fn order(&mut self, path: &Path, byte: u8, first: &str) -> io::Result<()> {
         let hex: String = path.as_os_str().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        writeln!(self.orders.as_mut().expect("open until dropped"), "{hex} {byte}")?;
+        writeln!(self.orders.as_mut().expect("open until dropped"), "{hex} {byte} {first}")?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
         assert_eq!(answer, "done\n", "the child that stores through mappings failed");

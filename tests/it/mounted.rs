@@ -1,6 +1,6 @@
 //! File systems of a test's own, mounted in a mount namespace that ends with the test.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,8 +9,14 @@ use nix::sched::{CloneFlags, unshare};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileSystem {
     Tmpfs,
-    /// With a journal, on a loop device.
+    /// With a journal, on a loop device, as the next three.
     Ext4,
+    /// The old inodes, which have no room for more than seconds.
+    Ext4OfWholeSeconds,
+    Xfs,
+    Btrfs,
+    /// With everything in the upper directory, on ext4.
+    Overlay,
 }
 
 /// Runs `work` with a new file system of that kind and a scratch directory on a tmpfs, both empty, both gone afterwards.
@@ -21,35 +27,77 @@ pub fn on(kind: FileSystem, work: impl FnOnce(&Path, &Path) + Send) {
         let dir = tempfile::tempdir().expect("tempdir");
         let scratch = Mounted::new(dir.path().join("scratch"), Command::new("mount").args(["-t", "tmpfs", "tmpfs"]));
         let mounted = Mounted::new(dir.path().join("fs"), &mut mount(kind, &scratch.0));
-        std::fs::create_dir(scratch.0.join("work")).expect("mkdir");
-        work(&mounted.0, &scratch.0.join("work"));
+        fs::create_dir(scratch.0.join("work")).expect("mkdir");
+        match kind {
+            FileSystem::Overlay => {
+                fs::create_dir(mounted.0.join("lower")).expect("mkdir");
+                let merged = overlay(&mounted.0);
+                work(&merged.0, &scratch.0.join("work"));
+            }
+            _ => work(&mounted.0, &scratch.0.join("work")),
+        }
     };
     let outcome = std::thread::scope(|scope| scope.spawn(in_namespace).join());
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
 
+/// An overlay at `merged` in `dir`, over its `lower`, which must be there, with an empty upper directory.
+pub fn overlay(dir: &Path) -> Mounted {
+    let made = |name: &str| {
+        let path = dir.join(name);
+        fs::create_dir(&path).expect("mkdir");
+        path.display().to_string()
+    };
+    let (lower, upper, work) = (dir.join("lower"), made("upper"), made("workdir"));
+    let options = format!("lowerdir={},upperdir={upper},workdir={work}", lower.display());
+    Mounted::new(dir.join("merged"), Command::new("mount").args(["-t", "overlay", "-o", &options, "overlay"]))
+}
+
 /// The command that mounts such a file system, but for its last argument.
 fn mount(kind: FileSystem, scratch: &Path) -> Command {
     let mut command = Command::new("mount");
-    if kind == FileSystem::Tmpfs {
-        command.args(["-t", "tmpfs", "tmpfs"]);
-        return command;
-    }
+    let (megabytes, make): (u64, &[&str]) = match kind {
+        FileSystem::Tmpfs => {
+            command.args(["-t", "tmpfs", "tmpfs"]);
+            return command;
+        }
+        FileSystem::Ext4 | FileSystem::Overlay => (64, &["mkfs.ext4", "-q", "-F"]),
+        FileSystem::Ext4OfWholeSeconds => (64, &["mkfs.ext4", "-q", "-F", "-I", "128"]),
+        FileSystem::Xfs => (320, &["mkfs.xfs", "-q"]),
+        FileSystem::Btrfs => (128, &["mkfs.btrfs", "-q"]),
+    };
     let image = scratch.join("image");
-    File::create(&image).and_then(|file| file.set_len(64 << 20)).expect("an image");
-    run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image));
+    File::create(&image).and_then(|file| file.set_len(megabytes << 20)).expect("an image");
+    run(Command::new(make[0]).args(&make[1..]).arg(&image));
     command.args(["-o", "loop"]).arg(image);
     command
 }
 
 /// A mount point, while it is one.
-struct Mounted(PathBuf);
+pub struct Mounted(PathBuf);
 
 impl Mounted {
     fn new(place: PathBuf, mount: &mut Command) -> Self {
-        std::fs::create_dir(&place).expect("mkdir");
-        run(mount.arg(&place));
-        Mounted(place)
+        fs::create_dir(&place).expect("mkdir");
+        Mounted::over(&place, mount)
+    }
+
+    /// Mounts over what stands there.
+    pub fn over(place: &Path, mount: &mut Command) -> Self {
+        run(mount.arg(place));
+        Mounted(place.to_owned())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The same, elsewhere.
+    pub fn moved_to(mut self, place: &Path) -> Self {
+        run(Command::new("mount").arg("--move").arg(&self.0).arg(place));
+        self.0 = place.to_owned();
+        self
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Replay {
 pub type Verdict = Result<(), String>;
 
 impl Replay {
-    /// A root below `dir`, with nothing in it, and a copy in the empty directory `copy`.
+    /// A root below `dir` and a copy in the empty directory `copy`.
     pub fn new(dir: &Path, copy: &Path) -> Self {
         let world = World::new(dir);
         let root = Root::open(world.root()).expect("root");
@@ -38,6 +38,11 @@ impl Replay {
     pub fn begin(&mut self, base: &[Operation]) {
         self.world.clear();
         self.world.run(base);
+        self.begin_as_it_is();
+    }
+
+    /// Begins anew with what stands in the root as the base.
+    pub fn begin_as_it_is(&mut self) {
         self.world.note("-- base");
         silt::rootfs::clear(&self.copy).expect("clear");
         self.copied = Unpacker::new(&self.copy).expect("unpacker").finish().expect("empty");

@@ -88,3 +88,17 @@ fn a_build_root_with_something_in_it_is_not_destroyed() {
     let built = build.run();
     assert!(precious.exists(), "{}", built.stderr());
 }
+
+#[test]
+fn no_base_image_can_have_its_steps_run_with_less_around_them() {
+    let busybox = fs::read("/bin/busybox").unwrap();
+    let hostile = Build::new("FROM scratch\nCOPY in-the-way /proc\nCOPY --chmod=755 busybox /bin/sh\n");
+    let layout = hostile.dir().join("layout");
+    let args =
+        ["--no-push".into(), "--destination=hostile:latest".into(), format!("--oci-layout-path={}", layout.display())];
+    let made = hostile.file("in-the-way", "").file("busybox", busybox).args(args).succeed();
+    let built = Build::new("FROM hostile\nRUN echo > /ran\n").base("hostile", &layout).arg("--no-push");
+    let built = built.fail(1, &["Dockerfile:2", "/proc"]);
+    assert!(!built.root().join("ran").exists());
+    drop(made);
+}

@@ -54,6 +54,21 @@ fn a_step_that_touches_one_file_costs_the_same_in_any_tree() {
     assert!(many * 2 <= few * 3, "{many} ns of processor time in a tree of {MANY}, {few} ns in one of {FEW}");
 }
 
+/// What a pod without privileges gets.
+#[test]
+fn a_sweep_costs_little_for_each_path() {
+    let build = Build::on(Machine::Alone, &one_file_steps(EQUAL_STEPS)).base("base", &bases::files(MANY));
+    let steps = build.args(["--recorder=sweep", "--no-push"]).succeed().steps("RUN");
+    for step in &steps {
+        assert_eq!(step["recorder"], "sweep", "{step}");
+        assert!(step["candidates"].as_u64().unwrap() < 10, "{step}");
+    }
+    let paths = steps[0]["stats"].as_u64().unwrap();
+    assert!(paths > MANY as u64, "{}", steps[0]);
+    let processor = least(&steps, |step| step["snapshot_cpu_ns"].as_u64().unwrap());
+    assert!(processor < 3_000 * paths, "{processor} ns of processor time for {paths} paths");
+}
+
 #[test]
 fn the_kernel_saw_no_more_stats_than_the_builder_counted() {
     let dockerfile = "FROM base\nRUN echo 1 >> /files/p000/d00000/f000000; echo > /started; while [ ! -e /go ]; do sleep 0.05; done\n";

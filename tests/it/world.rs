@@ -26,11 +26,11 @@ const CONTENTS: [&[u8]; 4] = [b"one", b"two", b"six", b""];
 type Done = io::Result<()>;
 
 impl World {
-    /// Makes `root` and `outside` below `dir`, which must not have them.
+    /// `root` and `outside` below `dir`, made if they are missing.
     pub fn new(dir: &Path) -> Self {
         let (root, outside) = (dir.join("root"), dir.join("outside"));
-        fs::create_dir(&root).expect("mkdir");
-        fs::create_dir(&outside).expect("mkdir");
+        fs::create_dir_all(&root).expect("mkdir");
+        fs::create_dir_all(&outside).expect("mkdir");
         World { root, outside, mapper: Mapper::start(), log: Vec::new() }
     }
 

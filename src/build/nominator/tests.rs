@@ -1,0 +1,102 @@
+//! Which nominator is chosen, and what happens after a loss.
+
+use silt_watcher::{Lost, Nominated};
+
+use super::*;
+use crate::snapshot::diff;
+
+/// A root and a scratch directory beside it.
+struct Scene {
+    dir: tempfile::TempDir,
+    root: Root,
+    baseline: Baseline,
+}
+
+impl Scene {
+    fn new(dir: tempfile::TempDir) -> Scene {
+        for name in ["root", "scratch"] {
+            std::fs::create_dir(dir.path().join(name)).expect("mkdir");
+        }
+        std::fs::write(dir.path().join("root/f"), "1").expect("write");
+        let root = Root::open(&dir.path().join("root")).expect("root");
+        let mut baseline = Baseline::default();
+        let first = diff(&root, &baseline, &Candidates::Everything).expect("diff");
+        baseline.apply(first, &Default::default());
+        Scene { dir, root, baseline }
+    }
+
+    fn on_disk() -> Scene {
+        // Where the tests were built, since the directory of temporary files may be a tmpfs.
+        let program = std::env::current_exe().expect("this program");
+        Scene::new(tempfile::tempdir_in(program.parent().expect("a directory")).expect("tempdir"))
+    }
+
+    fn on_tmpfs() -> Scene {
+        Scene::new(tempfile::tempdir_in("/dev/shm").expect("tempdir"))
+    }
+
+    fn open(&self, mode: SnapshotMode, choice: RecorderChoice) -> Nominator {
+        Nominator::open(mode, choice, &self.root, self.dir.path().join("scratch")).expect("opens")
+    }
+
+    /// Changes `f` and says what is answered.
+    fn step(&self, nominator: &mut Nominator) -> Answer {
+        nominator.start(&self.root, &self.baseline);
+        std::fs::write(self.dir.path().join("root/f"), "2").expect("write");
+        nominator.take(&self.root, &self.baseline)
+    }
+}
+
+fn names_f(candidates: &Candidates) -> bool {
+    matches!(candidates, Candidates::Only(nominated) if nominated.paths.contains(b"f".as_slice()))
+}
+
+#[test]
+fn only_a_complete_recording_narrows_the_look() {
+    assert!(matches!(complete(Recording::Complete(Nominated::default())), Ok(Candidates::Only(_))));
+    assert!(complete(Recording::Partial(Nominated::default())).is_err());
+    let why = complete(Recording::Incomplete { why: Lost::Overflow }).expect_err("lost");
+    assert!(why.contains("overflowed"), "{why}");
+}
+
+#[test]
+fn what_was_asked_for_is_used() {
+    let scene = Scene::on_disk();
+    let check = |mode, choice, recorder| {
+        let answer = scene.step(&mut scene.open(mode, choice));
+        assert_eq!((answer.recorder, answer.why), (recorder, None));
+        assert_eq!(names_f(&answer.candidates), recorder != "full");
+        assert_eq!(answer.stats, if recorder == "sweep" { 2 } else { 0 });
+    };
+    check(SnapshotMode::Events, RecorderChoice::Auto, "fanotify");
+    check(SnapshotMode::Events, RecorderChoice::Fanotify, "fanotify");
+    check(SnapshotMode::Events, RecorderChoice::Sweep, "sweep");
+    check(SnapshotMode::Events, RecorderChoice::Full, "full");
+    check(SnapshotMode::Full, RecorderChoice::Sweep, "full");
+}
+
+#[test]
+fn a_sweep_on_tmpfs_is_a_walk_and_says_why() {
+    let scene = Scene::on_tmpfs();
+    let answer = scene.step(&mut scene.open(SnapshotMode::Events, RecorderChoice::Sweep));
+    assert_eq!(answer.recorder, "full");
+    assert!(answer.why.is_some_and(|why| why.contains("tmpfs")));
+}
+
+/// The marker of the recorder cannot be made, so that its recording is lost.
+#[test]
+fn after_a_loss_the_tree_is_swept_or_walked() {
+    let check = |scene: Scene, recorder, reason: &str| {
+        let mut nominator = scene.open(SnapshotMode::Events, RecorderChoice::Auto);
+        nominator.start(&scene.root, &scene.baseline);
+        std::fs::write(scene.dir.path().join("root/f"), "2").expect("write");
+        std::fs::remove_dir(scene.dir.path().join("scratch")).expect("rmdir");
+        nominator.scratch = scene.dir.path().to_owned();
+        let answer = nominator.take(&scene.root, &scene.baseline);
+        assert_eq!(answer.recorder, recorder);
+        let why = answer.why.unwrap_or_default();
+        assert!(why.contains("lost") && why.contains(reason), "{why}");
+    };
+    check(Scene::on_disk(), "sweep", "");
+    check(Scene::on_tmpfs(), "full", "tmpfs");
+}

@@ -1,0 +1,93 @@
+//! A glance at an entry: what one `statx(2)` says. It takes neither the content, the extended attributes nor the target of
+//! a link, so it can tell that something may have changed, and that nothing did only where `ctime` can be trusted.
+
+use std::io;
+
+use rustix::fd::BorrowedFd;
+use rustix::fs::{FileType, RawMode, Statx};
+use silt_watcher::Inode;
+
+use super::error::{failed, means_absent};
+use super::observe::{device, stat_at, timestamp};
+use super::{Cursor, Kind, Node, RootPath, Timestamp};
+
+/// What one call says of an entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Glance(Statx);
+
+/// A directory that stays open while its entries are glanced at.
+#[derive(Debug)]
+pub struct Folder<'c> {
+    fd: BorrowedFd<'c>,
+    path: &'c RootPath,
+}
+
+impl Cursor<'_> {
+    /// The directory at the exact `path`; `None` if there is none.
+    pub fn folder<'c>(&'c mut self, path: &'c RootPath) -> io::Result<Option<Folder<'c>>> {
+        match self.directory(path) {
+            Ok(fd) => Ok(Some(Folder { fd, path })),
+            Err(errno) if means_absent(errno) => Ok(None),
+            Err(errno) => Err(failed("open", path, errno)),
+        }
+    }
+}
+
+impl Folder<'_> {
+    /// Glances at `name`, one component, or at the directory itself if it is empty; not through a link. `None` if nothing
+    /// is there.
+    pub fn glance(&self, name: &[u8]) -> io::Result<Option<Glance>> {
+        match stat_at(self.fd, name) {
+            Ok(stat) => Ok(Some(Glance(stat))),
+            Err(errno) if means_absent(errno) => Ok(None),
+            Err(errno) if name.is_empty() => Err(failed("statx", self.path, errno)),
+            Err(errno) => Err(failed("statx", &self.path.join_name(name), errno)),
+        }
+    }
+}
+
+impl Glance {
+    /// Which file it is.
+    pub fn inode(&self) -> Inode {
+        Inode { dev: device(&self.0), ino: self.0.stx_ino }
+    }
+
+    /// When anything about the file last changed.
+    pub fn ctime(&self) -> Timestamp {
+        timestamp(self.0.stx_ctime)
+    }
+
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.kind() == FileType::Directory
+    }
+
+    /// Whether all that a glance shows but `ctime` is what `node` says: identity, kind, size, links, mode, owner, mtime.
+    pub fn agrees_with(&self, node: &Node) -> bool {
+        let (stat, entry) = (&self.0, &node.entry);
+        node.inode == self.inode()
+            && node.nlink == stat.stx_nlink
+            && (entry.uid, entry.gid) == (stat.stx_uid, stat.stx_gid)
+            && entry.mode == u32::from(stat.stx_mode) & 0o7777
+            && entry.mtime == timestamp(stat.stx_mtime)
+            && self.is_of_kind(&entry.kind)
+    }
+
+    fn is_of_kind(&self, kind: &Kind) -> bool {
+        let device = (self.0.stx_rdev_major, self.0.stx_rdev_minor);
+        match (kind, self.kind()) {
+            (Kind::File { size, .. }, FileType::RegularFile) => *size == self.0.stx_size,
+            (Kind::Symlink(target), FileType::Symlink) => target.len() as u64 == self.0.stx_size,
+            (Kind::CharDevice { major, minor }, FileType::CharacterDevice)
+            | (Kind::BlockDevice { major, minor }, FileType::BlockDevice) => (*major, *minor) == device,
+            (Kind::Directory, FileType::Directory)
+            | (Kind::Fifo, FileType::Fifo)
+            | (Kind::Socket, FileType::Socket) => true,
+            _ => false,
+        }
+    }
+
+    fn kind(&self) -> FileType {
+        FileType::from_raw_mode(RawMode::from(self.0.stx_mode))
+    }
+}

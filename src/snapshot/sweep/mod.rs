@@ -1,0 +1,81 @@
+//! The sweep: one `statx(2)` for each path of the record, on all cores, to nominate what the differ must look at.
+//!
+//! What is nominated: every path that is new, gone, or differs from the record in device, inode, kind, size, links, mode,
+//! owner, mtime or ctime; as a tree, if it is a directory that the record does not have. A directory whose own times did not
+//! move has the entries that it had, so only the others are listed. Protected paths are left out.
+//!
+//! It reads no content, so it nominates every change only where `ctime` tells of each: see [`super::ctime_tells`], and the
+//! rule of [`super::Guard`]. Nothing may write below the root meanwhile. It decides nothing.
+
+mod crew;
+mod folder;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZero;
+
+use anyhow::Result;
+use silt_watcher::Nominated;
+
+use super::Baseline;
+use super::clock::{Guard, Tick};
+use crate::rootfs::Root;
+use folder::Sweeper;
+
+/// Fewer paths than this are not worth a thread.
+const SHARE: usize = 2_000;
+
+/// How a sweep goes about it. All but the number of threads is for tests, which prove with it what a sweep needs.
+#[derive(Clone, Copy, Debug)]
+pub struct SweepOptions {
+    /// How many threads; `None` for one a core, and fewer for small trees.
+    pub threads: Option<NonZero<usize>>,
+    /// Whether `ctime` is compared.
+    pub ctime: bool,
+    /// Whether files with a record as young as the step are nominated.
+    pub racy: bool,
+    /// The ticks of `ctime` and of the clock.
+    pub tick: Tick,
+}
+
+impl Default for SweepOptions {
+    fn default() -> Self {
+        SweepOptions { threads: None, ctime: true, racy: true, tick: Tick(1) }
+    }
+}
+
+/// What a sweep found.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Where to look.
+    pub nominated: Nominated,
+    /// How many paths were stat-ed.
+    pub stats: u64,
+}
+
+/// Compares all of `root` with `baseline`. `guard` was taken before the step, after which nothing else wrote.
+///
+/// # Errors
+/// A directory that cannot be opened or listed, or a path that cannot be stat-ed.
+pub fn sweep(root: &Root, baseline: &Baseline, guard: &Guard, options: &SweepOptions) -> Result<Swept> {
+    let worker = || Sweeper::new(root, baseline.tree(), guard.since, options);
+    let mut first = worker();
+    let top = first.top()?;
+    let threads = options.threads.map_or_else(|| threads_for(baseline.tree().len()), NonZero::get);
+    let sweepers = crew::share(threads, Vec::from_iter(top), worker, Sweeper::folder)?;
+    Ok(sweepers.into_iter().map(Sweeper::finish).fold(first.finish(), Swept::and))
+}
+
+fn threads_for(paths: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cores.min(1 + paths / SHARE)
+}
+
+impl Swept {
+    fn and(mut self, other: Swept) -> Swept {
+        self.nominated.paths.extend(other.nominated.paths);
+        self.nominated.trees.extend(other.nominated.trees);
+        self.stats += other.stats;
+        self
+    }
+}

@@ -1,0 +1,188 @@
+//! Each kind of change, made by a shell command: what exactly a sweep nominates, with one thread and with several; and that
+//! after the differ has learned, the next sweep nominates nothing.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::snapshot::tests::{Fixture, contents, path, recorded};
+use crate::snapshot::{Candidates, diff};
+
+/// Sweeps twice, with one thread and with four, and says what was nominated: `a` a path, `a/` a tree.
+fn nominated(fixture: &Fixture, guard: &Guard, options: &SweepOptions) -> Nominated {
+    let with = |threads| {
+        let options = SweepOptions { threads: NonZero::new(threads), ..*options };
+        sweep(&fixture.root, &fixture.baseline, guard, &options).expect("sweep")
+    };
+    let (one, four) = (with(1), with(4));
+    assert_eq!(one.nominated, four.nominated);
+    assert_eq!(one.stats, four.stats);
+    one.nominated
+}
+
+fn render(nominated: &Nominated) -> Vec<String> {
+    let text = |path: &Vec<u8>| String::from_utf8_lossy(path).into_owned();
+    let trees = nominated.trees.iter().map(|path| text(path) + "/");
+    let all: BTreeSet<String> = nominated.paths.iter().map(text).chain(trees).collect();
+    all.into_iter().collect()
+}
+
+fn guard(fixture: &Fixture) -> Guard {
+    Guard::past(fixture.baseline.newest_ctime(), Tick(1))
+}
+
+fn check(before: &str, step: &str, expected: &[&str]) {
+    let mut fixture = Fixture::new(before);
+    let options = SweepOptions::default();
+    let started = guard(&fixture);
+    fixture.sh(step);
+    let first = nominated(&fixture, &started, &options);
+    assert_eq!(render(&first), expected, "{before}; {step}");
+
+    let found = diff(&fixture.root, &fixture.baseline, &Candidates::Only(first)).expect("diff");
+    let all = diff(&fixture.root, &fixture.baseline, &Candidates::Everything).expect("diff");
+    assert_eq!(found.changes, all.changes, "{before}; {step}");
+    let contents = contents(&fixture.root, &found.changes);
+    fixture.baseline.apply(found, &contents);
+    fixture.follows_the_disk(step);
+    let again = nominated(&fixture, &guard(&fixture), &options);
+    assert_eq!(render(&again), Vec::<String>::new(), "again after {before}; {step}");
+}
+
+#[test]
+fn nothing_but_what_differs_is_nominated() {
+    let tree = "mkdir -p a/b c; echo 1 > a/f; echo 2 > a/b/g; ln -s x c/l; mkfifo c/p; touch -d @9 a/f a/b/g";
+    check(tree, ":", &[]);
+    check(tree, "cat a/f a/b/g > /dev/null; ls -R > /dev/null", &[]);
+    check(tree, "echo 3 > a/f", &["a/f"]);
+    check(tree, "echo 3 > a/f; touch -d @9 a/f", &["a/f"]);
+    check(tree, "chmod 600 a/b/g", &["a/b/g"]);
+    check(tree, "chown 7:9 c/p", &["c/p"]);
+    check(tree, "chown -h 7:9 c/l", &["c/l"]);
+    check(tree, "setfattr -n user.x -v 1 a/f", &["a/f"]);
+    check(tree, "chmod 700 a", &["a"]);
+    check(tree, "chmod 711 .", &[""]);
+}
+
+#[test]
+fn names_that_come_and_go() {
+    let tree = "mkdir -p a/b/d c; echo 1 > a/f; echo 2 > a/b/g; echo 3 > a/b/d/h";
+    check(tree, "echo > a/new", &["a", "a/new/"]);
+    check(tree, "echo > a/t; rm a/t", &["a"]);
+    check(tree, "rm a/f", &["a", "a/f"]);
+    check(tree, "rm -r a/b", &["a", "a/b"]);
+    check(tree, "rm -r a", &["", "a"]);
+    check(tree, "mkdir -p c/x/y; echo > c/x/y/z", &["c", "c/x/"]);
+    check(tree, "mv a/b c/b", &["a", "a/b", "c", "c/b/"]);
+    check(tree, "mv a/f a/b/d/h", &["a", "a/b/d", "a/b/d/h", "a/f"]);
+    check(tree, "cp -a a/b x; rm -r a/b; mv x a/b", &["", "a", "a/b/"]);
+    check(tree, "rm a/f; mkdir a/f; echo > a/f/x", &["a", "a/f/"]);
+    check(tree, "rm -r a/b; echo > a/b", &["a", "a/b"]);
+    check(tree, "mv a d; ln -s d a", &["", "a", "d/"]);
+    check("mkdir a; echo 1 > a-b; echo 2 > a/x; echo 3 > a0", "rm a-b a/x a0", &["", "a", "a-b", "a/x", "a0"]);
+    check("mkdir a", "echo > \"a/$(printf '\\377')\"", &["a", "a/\u{fffd}/"]);
+}
+
+#[test]
+fn all_names_of_an_inode_tell() {
+    let tree = "mkdir a b; echo 1 > a/f; ln a/f b/f";
+    check(tree, "echo 2 > a/f", &["a/f", "b/f"]);
+    check(tree, "rm a/f", &["a", "a/f", "b/f"]);
+    check(tree, "ln a/f c; echo 2 > c; rm c", &["", "a/f", "b/f"]);
+    check(tree, "mkdir n; ln a/f n/x; rm -r n", &["", "a/f", "b/f"]);
+}
+
+#[test]
+fn protected_paths_are_passed_over() {
+    let tree = "mkdir -p protected/a b; echo 1 > protected/a/f; ln protected/a/f b/f; echo 2 > c";
+    check(tree, "echo > protected/a/new; rm protected/a/new", &[]);
+    check(tree, "echo 2 > protected/a/f", &["b/f"]);
+    check(tree, "rm -r protected", &["", "b/f"]);
+    check("", "mkdir protected; echo > protected/x", &[""]);
+}
+
+#[test]
+fn a_sweep_costs_one_stat_a_path() {
+    let fixture = Fixture::new("mkdir -p a/b c; for n in $(seq 300); do echo > a/b/$n; done");
+    let swept = sweep(&fixture.root, &fixture.baseline, &guard(&fixture), &SweepOptions::default()).expect("sweep");
+    assert_eq!(swept.nominated, Nominated::default());
+    assert_eq!(swept.stats, fixture.baseline.tree().len() as u64);
+}
+
+#[test]
+fn a_file_of_the_current_tick_is_looked_at() {
+    let fixture = Fixture::new("echo 1 > old; sleep 0.05; echo 1 > young");
+    let young = fixture.baseline.tree().get(&path("young")).expect("recorded").ctime;
+    let guard = Guard { since: young, waited: Default::default() };
+    let found = |racy| render(&nominated(&fixture, &guard, &SweepOptions { racy, ..SweepOptions::default() }));
+    let root_too = fixture.baseline.tree().get(&path("")).expect("recorded").ctime >= young;
+    assert_eq!(found(true), if root_too { vec!["", "young"] } else { vec!["young"] });
+    assert_eq!(found(false), Vec::<String>::new());
+}
+
+/// An old kernel, played with ticks of 10 ms: a change within the tick of the record leaves its `ctime` as it was.
+#[test]
+fn the_rule_of_the_clock_is_needed_where_ticks_are_long() {
+    let tick = Tick(10_000_000);
+    let missed = |racy| {
+        let fixture = Fixture::new("");
+        let file = fixture.root.path().join("f");
+        let write = |byte: &[u8]| {
+            std::fs::write(&file, byte).expect("write");
+            let file = std::fs::File::options().write(true).open(&file).expect("open");
+            file.set_modified(std::time::UNIX_EPOCH).expect("utimensat");
+        };
+        write(b"1");
+        let baseline = recorded(&fixture.root);
+        let guard = if racy { Guard::past(baseline.newest_ctime(), tick) } else { Guard::now() };
+        write(b"2");
+        let options = SweepOptions { racy, tick, ..SweepOptions::default() };
+        let swept = sweep(&fixture.root, &baseline, &guard, &options).expect("sweep");
+        let found = diff(&fixture.root, &baseline, &Candidates::Only(swept.nominated)).expect("diff");
+        found.changes.get(&path("f")).is_none()
+    };
+    // Nearly always both writes are in one tick.
+    assert!((0..50).any(|_| missed(false)), "without the rule a change is missed");
+    assert!(!(0..10).any(|_| missed(true)), "with it none is");
+}
+
+#[test]
+fn without_its_own_record_everything_is_nominated() {
+    let mut fixture = Fixture::new("echo > a");
+    fixture.baseline = Baseline::default();
+    let guard = Guard::now();
+    assert_eq!(render(&nominated(&fixture, &guard, &SweepOptions::default())), ["/"]);
+}
+
+#[test]
+fn many_folders_are_shared_and_none_is_lost() {
+    let visited = |threads| {
+        let start = BTreeSet::new;
+        let work = |seen: &mut BTreeSet<u64>, number: u64, more: &mut Vec<u64>| {
+            assert!(seen.insert(number));
+            more.extend((1..=3).map(|child| number * 4 + child).filter(|child| *child < 20_000));
+            Ok(())
+        };
+        let parts = crew::share(threads, vec![0], start, work).expect("no error");
+        let total: usize = parts.iter().map(BTreeSet::len).sum();
+        let all: BTreeSet<u64> = parts.into_iter().flatten().collect();
+        assert_eq!(total, all.len(), "visited once each");
+        all
+    };
+    let expected = visited(1);
+    assert!(expected.len() > 3000);
+    (2..=8).for_each(|threads| assert_eq!(visited(threads), expected));
+}
+
+#[test]
+fn an_error_or_a_panic_of_one_thread_ends_all() {
+    let run = |bad: fn() -> Result<()>| {
+        let work = move |_: &mut (), number: u64, more: &mut Vec<u64>| {
+            more.extend([number + 1, number + 1].into_iter().filter(|next| *next < 12));
+            if number == 11 { bad() } else { Ok(()) }
+        };
+        std::panic::catch_unwind(|| crew::share(4, vec![0], || (), work).map(|states| states.len()))
+    };
+    let error = run(|| anyhow::bail!("broken")).expect("no panic").expect_err("the error");
+    assert_eq!(error.to_string(), "broken");
+    assert!(run(|| panic!("a panic of this test")).is_err());
+}
