@@ -1,20 +1,23 @@
 //! Listening: bytes from the kernel's queue become sightings. It remembers what was lost, and never blocks.
+//!
+//! What the bytes mean is the business of a [`Dialect`]: fanotify's or inotify's.
 
+use std::fmt::Debug;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::fanotify::{self, Event, Place};
-use crate::handle::{Identity, Layouts};
-use crate::options::Options;
 use crate::recording::Lost;
-use crate::sightings::{Seen, Sightings};
+use crate::sightings::{Object, Seen, Sightings};
+
+pub mod superblock;
+pub mod watches;
 
 /// How much one `read(2)` may return: some thousands of events.
 const BUFFER: usize = 256 << 10;
 
-/// The reading end of a notification group, opened with `FAN_NONBLOCK`.
+/// The reading end of a notification group, opened so that reading does not block.
 #[derive(Debug)]
 pub struct Queue {
     group: Arc<OwnedFd>,
@@ -46,33 +49,41 @@ pub enum Pumped {
     Nothing,
 }
 
+/// What events of one kind mean.
+pub trait Dialect: Debug + Send + 'static {
+    /// How events name directories and other objects.
+    type Object: Object;
+
+    /// Notes all events in `bytes`, which one `read(2)` gave. An error is a loss.
+    fn hear(&mut self, bytes: &[u8], notes: &mut Notes<Self::Object>) -> Result<(), Lost>;
+}
+
 /// A queue and what was heard from it.
 #[derive(Debug)]
-pub struct Hearing {
+pub struct Hearing<D: Dialect> {
     queue: Queue,
-    ledger: Ledger,
+    /// What the events mean, and what that needs to know.
+    pub dialect: D,
+    notes: Notes<D::Object>,
 }
 
 /// What was heard.
 #[derive(Debug)]
-struct Ledger {
-    options: Options,
-    layouts: Layouts,
-    /// The directory whose names are not noted, and in which markers are made.
-    scratch: Identity,
+pub struct Notes<O: Object> {
+    /// The most bytes that sightings may take.
+    memory: usize,
     /// The name of the marker that is waited for.
     marker: Option<Vec<u8>>,
-    sightings: Sightings,
+    sightings: Sightings<O>,
     lost: Option<Lost>,
     heard: u64,
 }
 
-impl Hearing {
-    /// Listens to `queue`; nothing is noted before `restart`.
-    pub fn new(queue: Queue, layouts: Layouts, scratch: Identity, options: Options) -> Self {
+impl<D: Dialect> Hearing<D> {
+    /// Listens to `queue`, keeping about `memory` bytes; nothing is noted before `restart`.
+    pub fn new(queue: Queue, dialect: D, memory: usize) -> Self {
         let (sightings, lost) = (Sightings::default(), Some(Lost::NotStarted));
-        let ledger = Ledger { options, layouts, scratch, marker: None, sightings, lost, heard: 0 };
-        Hearing { queue, ledger }
+        Hearing { queue, dialect, notes: Notes { memory, marker: None, sightings, lost, heard: 0 } }
     }
 
     /// Reads what the queue has, up to one buffer. An error means that the queue cannot be read; it is a loss too.
@@ -81,112 +92,94 @@ impl Hearing {
             Ok([]) => return Ok(Pumped::Nothing),
             Ok(bytes) => bytes,
             Err(error) => {
-                self.ledger.lose(unreadable(error));
+                self.notes.lose(unreadable(error));
                 return Err(error);
             }
         };
-        match fanotify::decode(bytes) {
-            Ok(events) => events.iter().for_each(|event| self.ledger.hear(event)),
-            Err(why) => self.ledger.lose(why),
+        if let Err(why) = self.dialect.hear(bytes, &mut self.notes) {
+            self.notes.lose(why);
         }
         Ok(Pumped::Some)
     }
 
     /// Forgets everything, losses too.
     pub fn restart(&mut self) {
-        self.ledger.sightings = Sightings::default();
-        self.ledger.lost = None;
-        self.ledger.heard = 0;
+        self.notes.sightings = Sightings::default();
+        self.notes.lost = None;
+        self.notes.heard = 0;
     }
 
     /// Notes nothing any more until `restart`.
     pub fn stop(&mut self) {
-        self.ledger.lose(Lost::NotStarted);
+        self.notes.lose(Lost::NotStarted);
     }
 
     /// What was noted since `restart` or the last call, or the first loss.
-    pub fn take(&mut self) -> Result<Sightings, Lost> {
-        match self.ledger.lost.take() {
-            None => Ok(std::mem::take(&mut self.ledger.sightings)),
+    pub fn take(&mut self) -> Result<Sightings<D::Object>, Lost> {
+        match self.notes.lost.take() {
+            None => Ok(std::mem::take(&mut self.notes.sightings)),
             Some(why) => Err(why),
         }
     }
 
     /// Sets the name of the marker to wait for. A marker is a directory in scratch that is made and removed.
     pub fn expect_marker(&mut self, name: Vec<u8>) {
-        self.ledger.marker = Some(name);
+        self.notes.marker = Some(name);
     }
 
     /// Whether the marker was made and removed, so that everything before it was heard.
     pub fn heard_marker(&self) -> bool {
-        self.ledger.marker.is_none()
+        self.notes.marker.is_none()
     }
 
     /// Whether something was lost.
     pub fn is_lost(&self) -> bool {
-        self.ledger.lost.is_some()
+        self.notes.lost.is_some()
     }
 
     /// How many events were read since `restart`, without markers. Events that the kernel merged count once.
     pub fn heard(&self) -> u64 {
-        self.ledger.heard
+        self.notes.heard
     }
 }
 
-impl Ledger {
-    /// Notes one event.
-    fn hear(&mut self, event: &Event<'_>) {
-        if event.is_overflow() {
-            return self.lose(Lost::Overflow);
-        }
-        let own = event.at.is_some_and(|place| self.layouts.identify(place.directory) == self.scratch);
-        if own && event.to.is_none() && event.is_entry() && event.is_directory() {
-            return self.hear_marker(event);
-        }
+impl<O: Object> Notes<O> {
+    /// Counts an event that is no marker's.
+    pub fn count(&mut self) {
         self.heard += 1;
-        let mask = event.mask & self.options.events.mask();
-        let listening = self.lost.is_none() && (!event.is_directory() || mask & libc::FAN_ONDIR != 0);
-        if listening && mask & !libc::FAN_ONDIR != 0 {
-            self.note(&Event { mask, ..*event });
-        }
     }
 
-    /// Ends the wait if the marker is now gone again. Other directories in scratch are nobody's concern.
-    fn hear_marker(&mut self, event: &Event<'_>) {
-        let name = event.at.map(|place| place.name);
-        if event.mask & libc::FAN_DELETE != 0 && name == self.marker.as_deref() {
+    /// Ends the wait if `name`, a directory that was removed from scratch, is the marker.
+    pub fn removed_from_scratch(&mut self, name: &[u8]) {
+        if self.marker.as_deref() == Some(name) {
             self.marker = None;
         }
     }
 
-    /// Adds an event to the sightings.
-    fn note(&mut self, event: &Event<'_>) {
-        let seen = match (event.is_entry(), event.is_directory()) {
-            (true, true) => Seen::Tree,
-            (true, false) => Seen::Entry,
-            _ => Seen::Touched,
-        };
-        for place in event.at.iter().chain(&event.to) {
-            self.note_place(place, seen);
-        }
-        if let Some(target) = event.target.filter(|_| self.options.resolve_inodes && !event.is_directory()) {
-            self.sightings.note_target(self.layouts.identify(target));
-        }
-        if self.sightings.bytes() > self.options.memory {
-            self.lose(Lost::Memory { limit: self.options.memory });
+    /// Notes that `name` was seen in `directory`; `.` is the directory itself.
+    pub fn note(&mut self, directory: O, name: &[u8], seen: Seen) {
+        if self.lost.is_none() {
+            self.sightings.note(directory, name, seen);
+            self.check_memory();
         }
     }
 
-    /// Adds a name. Names in scratch are ours; what was done to their objects still counts, as they may be links.
-    fn note_place(&mut self, place: &Place<'_>, seen: Seen) {
-        let directory = self.layouts.identify(place.directory);
-        if directory != self.scratch {
-            self.sightings.note(directory, place.name, seen);
+    /// Notes an object.
+    pub fn note_target(&mut self, target: O) {
+        if self.lost.is_none() {
+            self.sightings.note_target(target);
+            self.check_memory();
+        }
+    }
+
+    fn check_memory(&mut self) {
+        if self.sightings.bytes() > self.memory {
+            self.lose(Lost::Memory { limit: self.memory });
         }
     }
 
     /// Remembers the first loss; from then on nothing needs to be kept.
-    fn lose(&mut self, why: Lost) {
+    pub fn lose(&mut self, why: Lost) {
         self.sightings = Sightings::default();
         self.lost.get_or_insert(why);
     }
@@ -194,7 +187,7 @@ impl Ledger {
 
 /// The loss when the queue cannot be read.
 pub fn unreadable(error: Errno) -> Lost {
-    Lost::Io { call: "read fanotify", source: error.into() }
+    Lost::Io { call: "read events", source: error.into() }
 }
 
 #[cfg(test)]

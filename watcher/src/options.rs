@@ -2,7 +2,7 @@
 
 use libc::{FAN_ATTRIB, FAN_CLOSE_WRITE, FAN_CREATE, FAN_DELETE, FAN_MODIFY, FAN_ONDIR, FAN_RENAME};
 
-/// A kind of event, as `fanotify_mark(2)` names it.
+/// A kind of event, as `fanotify_mark(2)` names it. inotify(7) has the same, but for two bits of a rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum EventClass {
@@ -51,6 +51,11 @@ impl EventClasses {
         EventClasses(self.0 & !(class as u64))
     }
 
+    /// Whether `class` is in the set.
+    pub fn contains(self, class: EventClass) -> bool {
+        self.0 & class as u64 != 0
+    }
+
     /// The mask of `fanotify_mark(2)` for the set.
     pub fn mask(self) -> u64 {
         self.0
@@ -69,15 +74,18 @@ impl Default for EventClasses {
 pub struct Options {
     /// Events of other classes are treated as if the kernel had not sent them.
     pub events: EventClasses,
-    /// Whether the targets of events are nominated as inodes.
+    /// Whether the targets of events are nominated as inodes. Directory watches have none.
     pub resolve_inodes: bool,
     /// About how many bytes the recorder may hold for the names and inodes heard of between two takes; more is
     /// [`Lost::Memory`](crate::Lost::Memory). A busy file system counts as a whole, also outside the root.
     pub memory: usize,
+    /// The most watches that a [`DirWatch`](crate::DirWatch) may take, one of them for itself; `None` is a quarter of what
+    /// the user may have. All root containers of a node are one user, so more is taken from the others.
+    pub watches: Option<usize>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { events: EventClasses::all(), resolve_inodes: true, memory: 256 << 20 }
+        Options { events: EventClasses::all(), resolve_inodes: true, memory: 256 << 20, watches: None }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 
-use crate::hearing::{Hearing, Pumped};
+use crate::hearing::{Dialect, Hearing, Pumped};
 use crate::recording::Lost;
 use crate::refused::Refused;
 
@@ -18,15 +18,15 @@ const BATCH: Duration = Duration::from_millis(5);
 
 /// The reading thread; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Reader {
-    hearing: Arc<Mutex<Hearing>>,
+pub struct Reader<D: Dialect> {
+    hearing: Arc<Mutex<Hearing<D>>>,
     stop: Arc<OwnedFd>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Reader {
+impl<D: Dialect> Reader<D> {
     /// Begins to read `hearing`'s queue, whose group is `group`.
-    pub fn spawn(hearing: Hearing, group: Arc<OwnedFd>) -> Result<Self, Refused> {
+    pub fn spawn(hearing: Hearing<D>, group: Arc<OwnedFd>) -> Result<Self, Refused> {
         let refuse = |call| move |source: io::Error| Refused::Call { call, source };
         let stop = rustix::event::eventfd(0, EventfdFlags::CLOEXEC).map_err(io::Error::from);
         let stop = Arc::new(stop.map_err(refuse("eventfd"))?);
@@ -38,12 +38,12 @@ impl Reader {
     }
 
     /// What was heard, while nobody else listens.
-    pub fn lock(&self) -> Result<MutexGuard<'_, Hearing>, Lost> {
+    pub fn lock(&self) -> Result<MutexGuard<'_, Hearing<D>>, Lost> {
         self.hearing.lock().map_err(|_| Lost::Malformed("the reading thread panicked"))
     }
 }
 
-impl Drop for Reader {
+impl<D: Dialect> Drop for Reader<D> {
     fn drop(&mut self) {
         // Neither can fail in a way that leaves something to do: a full eventfd is readable, and a panic was a loss.
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
@@ -52,7 +52,7 @@ impl Drop for Reader {
 }
 
 /// Reads until told to stop, or until the queue cannot be read, which `Hearing` remembers as a loss.
-fn run(hearing: &Mutex<Hearing>, group: &OwnedFd, stop: &OwnedFd) {
+fn run(hearing: &Mutex<Hearing<impl Dialect>>, group: &OwnedFd, stop: &OwnedFd) {
     while matches!(wait(&[group, stop], None), Ok(ready) if !ready[1]) {
         if drain(hearing).is_err() || !matches!(wait(&[stop], Some(BATCH)), Ok(ready) if !ready[0]) {
             return;
@@ -61,7 +61,7 @@ fn run(hearing: &Mutex<Hearing>, group: &OwnedFd, stop: &OwnedFd) {
 }
 
 /// Reads until the queue is empty. The lock is given back after each buffer.
-fn drain(hearing: &Mutex<Hearing>) -> io::Result<()> {
+fn drain(hearing: &Mutex<Hearing<impl Dialect>>) -> io::Result<()> {
     loop {
         let mut hearing = hearing.lock().map_err(|_| io::Error::other("poisoned"))?;
         if hearing.pump()? == Pumped::Nothing {

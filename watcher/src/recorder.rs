@@ -1,22 +1,18 @@
-//! The recorder itself: opened once for a root, then started and taken once for each step.
+//! The recorder with a superblock mark: opened once for a root, then started and taken once for each step.
 //!
 //! It marks the whole superblock, so that a file is heard of under every name and from every mount namespace. It is exact
 //! or says why not. Starting and taking cost what was heard, never what exists.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::handle;
-use crate::hearing::{Hearing, Pumped, Queue, unreadable};
+use crate::hearing::superblock::Superblock;
+use crate::hearing::{Hearing, Queue};
 use crate::inode::Inode;
-use crate::mounts::Mounts;
+use crate::listener::{Listener, open_directory};
 use crate::options::{EventClasses, Options};
-use crate::reader::Reader;
 use crate::recording::{Directories, Lost, Nominated, Recording};
 use crate::refused::Refused;
 use crate::resolve::resolve;
@@ -25,22 +21,13 @@ use crate::{selftest, sys};
 /// What the group reports: directory, name and object of each event (fanotify_init(2)).
 const GROUP: u32 = libc::FAN_CLASS_NOTIF | libc::FAN_REPORT_DFID_NAME_TARGET | libc::FAN_CLOEXEC | libc::FAN_NONBLOCK;
 
-/// How long the barrier waits for its marker. Events are queued before the call that caused them returns, so all that
-/// takes time is to read the millions that may be queued before it.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Records what changes on the superblock of a root, with a fanotify mark on it. The mark goes with the recorder.
 #[derive(Debug)]
 pub struct Recorder {
-    reader: Reader,
+    listener: Listener<Superblock>,
     /// Kept open, so that its inode number is not reused, and to open handles by.
     root: OwnedFd,
-    /// Where the root is, as mountinfo names it.
-    path: PathBuf,
     dev: u64,
-    /// Kept open for the same reasons.
-    scratch: OwnedFd,
-    mounts: Mounts,
 }
 
 impl Recorder {
@@ -57,34 +44,19 @@ impl Recorder {
         if inode.dev != other.dev {
             return Err(Refused::Scratch { path: scratch.into(), scratch: other.dev, root: inode.dev });
         }
-        let path = std::fs::read_link(format!("/proc/self/fd/{}", root_fd.as_raw_fd()))
-            .map_err(|source| Refused::File { call: "readlink", path: "/proc/self/fd".into(), source })?;
         let group = Arc::new(group(&root_fd)?);
         let mut queue = Queue::new(Arc::clone(&group));
         let proven = selftest::run(&mut queue, inode, &scratch_fd, scratch)?;
-        let hearing = Hearing::new(queue, proven.layouts, proven.scratch, options.clone());
-        let reader = Reader::spawn(hearing, group)?;
-        Ok(Recorder { reader, root: root_fd, path, dev: inode.dev, scratch: scratch_fd, mounts: Mounts::default() })
+        let dialect = Superblock::new(proven.layouts, proven.scratch, options.clone());
+        let hearing = Hearing::new(queue, dialect, options.memory);
+        let listener = Listener::new(hearing, group, &root_fd, scratch_fd)?;
+        Ok(Recorder { listener, root: root_fd, dev: inode.dev })
     }
 
     /// Forgets all heard so far, losses too: the recording begins here. What the caller passes to `take` as its record
     /// must be of the tree as it stands now.
     pub fn start(&mut self) -> Result<(), Lost> {
-        self.reader.lock()?.stop();
-        self.mounts = self.mounts_below()?;
-        self.empty()?;
-        self.reader.lock()?.restart();
-        let barrier = self.barrier();
-        let mut hearing = self.reader.lock()?;
-        match barrier {
-            Ok(()) => hearing.restart(),
-            Err(why) => {
-                let first = hearing.take().err();
-                hearing.stop();
-                return Err(first.unwrap_or(why));
-            }
-        }
-        Ok(())
+        self.listener.start()
     }
 
     /// All that changed since `start`, or since the last `take`, up to this call; the recording then goes on.
@@ -96,9 +68,7 @@ impl Recorder {
         match self.try_take(directories) {
             Ok(nominated) => Recording::Complete(nominated),
             Err(why) => {
-                if let Ok(mut hearing) = self.reader.lock() {
-                    hearing.stop();
-                }
+                self.listener.stop();
                 Recording::Incomplete { why }
             }
         }
@@ -106,59 +76,13 @@ impl Recorder {
 
     /// How many events were read since `start`. Unread events of one object come as one.
     pub fn heard(&self) -> u64 {
-        self.reader.lock().map_or(0, |hearing| hearing.heard())
+        self.listener.heard()
     }
 
     /// As `take`, with any loss as the error.
     fn try_take(&mut self, directories: &dyn Directories) -> Result<Nominated, Lost> {
-        let barrier = self.barrier();
-        let sightings = self.reader.lock()?.take()?;
-        barrier?;
-        if self.mounts_below()? != self.mounts {
-            return Err(Lost::Mounts);
-        }
+        let sightings = self.listener.take()?;
         resolve(&sightings, directories, &mut |identity| handle::inode(&self.root, self.dev, identity))
-    }
-
-    /// Returns when everything that happened before the call was heard: makes and removes a marker and waits until that
-    /// is heard, since the queue is in order.
-    fn barrier(&self) -> Result<(), Lost> {
-        let name = selftest::unique("marker");
-        self.reader.lock()?.expect_marker(name.clone().into_bytes());
-        rustix::fs::mkdirat(&self.scratch, &name, Mode::RWXU).map_err(lost("mkdirat"))?;
-        rustix::fs::unlinkat(&self.scratch, &name, AtFlags::REMOVEDIR).map_err(lost("unlinkat"))?;
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            let mut hearing = self.reader.lock()?;
-            let pumped = hearing.pump().map_err(unreadable)?;
-            if hearing.heard_marker() {
-                return Ok(());
-            }
-            if pumped == Pumped::Nothing && hearing.is_lost() {
-                return Err(Lost::NotStarted); // The marker fell to an overflow, say; that loss is the reason.
-            }
-            drop(hearing);
-            if pumped == Pumped::Nothing {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-        Err(Lost::Marker { millis: PATIENCE.as_millis() as u64 })
-    }
-
-    /// Reads what is queued, so that a full queue has room for the marker. Bounded, as others may go on writing.
-    fn empty(&self) -> Result<(), Lost> {
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            if self.reader.lock()?.pump().map_err(unreadable)? == Pumped::Nothing {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// The mounts at and below the root, as they are now.
-    fn mounts_below(&self) -> Result<Mounts, Lost> {
-        Mounts::below(&self.path).map_err(|source| Lost::Io { call: "read /proc/self/mountinfo", source })
     }
 }
 
@@ -175,19 +99,7 @@ fn group(root: &OwnedFd) -> Result<OwnedFd, Refused> {
     Ok(group)
 }
 
-/// Opens a directory to be used as the base of other calls.
-fn open_directory(path: &Path) -> Result<OwnedFd, Refused> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let refuse = |error: rustix::io::Errno| Refused::File { call: "open", path: path.into(), source: error.into() };
-    rustix::fs::open(path, flags, Mode::empty()).map_err(refuse)
-}
-
 /// The identity of the open directory `file`, which is `path`.
 fn inode_of(file: &OwnedFd, path: &Path) -> Result<Inode, Refused> {
     Inode::of(file).map_err(|source| Refused::File { call: "statx", path: path.into(), source })
-}
-
-/// Makes a failed call of the barrier a loss.
-fn lost(call: &'static str) -> impl Fn(rustix::io::Errno) -> Lost {
-    move |error| Lost::Io { call, source: io::Error::from(error) }
 }

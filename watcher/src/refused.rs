@@ -1,9 +1,12 @@
-//! Why recording with a superblock mark is not possible here. It names the call, so that the log can say why.
+//! Why a recorder is not possible here. It names the call, so that the log can say why.
 
 use std::io;
 use std::path::PathBuf;
 
-/// [`Recorder::open`](crate::Recorder::open) found that this root cannot be recorded exactly. Nothing was left behind.
+use crate::budget::Scarce;
+use crate::inode::Inode;
+
+/// A recorder found that this root cannot be recorded as it promises. Nothing was left behind.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
@@ -18,12 +21,32 @@ pub enum Refused {
         source: io::Error,
     },
     /// The kernel, a seccomp filter or missing privileges deny a call that recording needs.
-    #[error("{call}: {source}{hint}", hint = hint(.source))]
+    #[error("{call}: {source}{hint}", hint = hint(.call, .source))]
     Call {
         /// The system call.
         call: &'static str,
         /// Its error.
         source: io::Error,
+    },
+    /// There are not enough inotify watches, or instances. It is wise to record in another way.
+    #[error("{wanted} inotify {} needed, {allowed} {why}", .why.noun(*.wanted))]
+    Budget {
+        /// How many are needed.
+        wanted: usize,
+        /// How many there may be.
+        allowed: usize,
+        /// What bounds them.
+        why: Scarce,
+    },
+    /// A directory is not the one that the caller's record has.
+    #[error("{path:?} is inode {} on device {:#x}, and in the record {} on {:#x}", .found.ino, .found.dev, .recorded.ino, .recorded.dev)]
+    Stranger {
+        /// The directory.
+        path: PathBuf,
+        /// What the record has.
+        recorded: Inode,
+        /// What is there.
+        found: Inode,
     },
     /// The scratch directory and the root have different device numbers.
     #[error("the scratch directory {path:?} has device number {scratch:#x}, the root {root:#x}")]
@@ -65,7 +88,10 @@ pub enum Refused {
 }
 
 /// What the errno of a fanotify call usually means.
-fn hint(error: &io::Error) -> &'static str {
+fn hint(call: &str, error: &io::Error) -> &'static str {
+    if !call.starts_with("fanotify") {
+        return "";
+    }
     match error.raw_os_error() {
         Some(libc::EPERM) => " (it needs CAP_SYS_ADMIN, and a seccomp filter that allows it)",
         Some(libc::EOPNOTSUPP) => " (this file system has no file handles: an overlay without nfs_export, for one)",

@@ -3,21 +3,20 @@
 //! An event in a directory that the caller's record does not know needs no path. The directory was made or moved since,
 //! so its top-most unknown ancestor has an entry event in a directory that is known, which nominates the tree; or it lies
 //! outside the root. What may hide there is another name of a file that the record has: that is why objects are nominated
-//! by inode. A directory has one name, so directories need no such care.
+//! by inode, where events tell them (inotify's do not). A directory has one name, so directories need no such care.
 
 use std::collections::HashMap;
 
-use crate::handle::Identity;
 use crate::inode::Inode;
 use crate::recording::{Directories, Lost, Nominated};
-use crate::sightings::{Seen, Sightings};
+use crate::sightings::{Object, Seen, Sightings};
 
 /// What to look at, given where the directories were at the start. `inode_of` gives `None` for an object that is gone:
 /// the names that it had then have entry events of their own.
-pub fn resolve(
-    sightings: &Sightings,
+pub fn resolve<O: Object>(
+    sightings: &Sightings<O>,
     directories: &dyn Directories,
-    inode_of: &mut dyn FnMut(&Identity) -> Result<Option<Inode>, Lost>,
+    inode_of: &mut dyn FnMut(&O) -> Result<Option<Inode>, Lost>,
 ) -> Result<Nominated, Lost> {
     let mut nominated = Nominated::default();
     for (directory, names) in sightings.directories() {
@@ -57,6 +56,7 @@ fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handle::Identity;
 
     /// The record of a small tree: inode 2 is the root, 3 is `d`, 4 is `d/sub`.
     struct Known;

@@ -53,3 +53,14 @@ pub fn text(bytes: &[u8]) -> String {
     };
     events.iter().map(one).collect::<Vec<_>>().join(", ")
 }
+
+/// An event of inotify: its name is padded to a multiple of the head's size, as the kernel does.
+pub fn watched(watch: i32, mask: u32, name: &[u8]) -> Vec<u8> {
+    let mut field = name.to_vec();
+    if !name.is_empty() {
+        field.push(0);
+        field.resize(field.len().next_multiple_of(16), 0);
+    }
+    let length = field.len() as u32;
+    [&watch.to_ne_bytes()[..], &mask.to_ne_bytes(), &[0; 4], &length.to_ne_bytes(), &field].concat()
+}

@@ -4,6 +4,10 @@
 //! wrapper. Nothing is skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "it/budget.rs"]
+mod budget;
+#[path = "it/dirwatch.rs"]
+mod dirwatch;
 #[path = "it/disk.rs"]
 mod disk;
 #[path = "it/limits.rs"]

@@ -4,26 +4,29 @@ use libc::{FAN_ATTRIB, FAN_CREATE, FAN_DELETE, FAN_MODIFY, FAN_ONDIR, FAN_Q_OVER
 use libc::{FAN_EVENT_INFO_TYPE_NEW_DFID_NAME as NEW, FAN_EVENT_INFO_TYPE_OLD_DFID_NAME as OLD};
 use rustix::pipe::PipeFlags;
 
+use super::superblock::Superblock;
 use super::*;
-use crate::handle::Handle;
-use crate::options::EventClass;
+use crate::handle::{Handle, Identity, Layouts};
+use crate::options::{EventClass, Options};
 use crate::samples::{event, named, record};
 
 /// The inode of the scratch directory.
 const SCRATCH: u32 = 50;
 
 /// A started hearing, and the end to write its events to.
-fn hearing(options: Options) -> (Hearing, OwnedFd) {
+fn hearing(options: Options) -> (Hearing<Superblock>, OwnedFd) {
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::NONBLOCK).unwrap();
     let mut layouts = Layouts::default();
     layouts.learn(Handle { handle_type: 1, bytes: &[2, 0, 0, 0, 9, 0, 0, 0] }, 2);
-    let mut hearing = Hearing::new(Queue::new(Arc::new(read)), layouts, Identity::Ino(SCRATCH.into()), options);
+    let memory = options.memory;
+    let dialect = Superblock::new(layouts, Identity::Ino(SCRATCH.into()), options);
+    let mut hearing = Hearing::new(Queue::new(Arc::new(read)), dialect, memory);
     hearing.restart();
     (hearing, write)
 }
 
 /// Sends `events` and reads them.
-fn send(hearing: &mut Hearing, write: &OwnedFd, events: &[Vec<u8>]) {
+fn send(hearing: &mut Hearing<impl Dialect>, write: &OwnedFd, events: &[Vec<u8>]) {
     for event in events {
         rustix::io::write(write, event).unwrap();
         assert_eq!(hearing.pump().unwrap(), Pumped::Some);
@@ -32,7 +35,7 @@ fn send(hearing: &mut Hearing, write: &OwnedFd, events: &[Vec<u8>]) {
 }
 
 /// What was noted, as a sorted text.
-fn noted(hearing: &mut Hearing) -> String {
+fn noted(hearing: &mut Hearing<Superblock>) -> String {
     let sightings = match hearing.take() {
         Ok(sightings) => sightings,
         Err(why) => return why.to_string(),
@@ -144,8 +147,9 @@ fn a_loss_lasts_until_a_restart() {
 fn a_queue_that_cannot_be_read_is_a_loss() {
     let unreadable = rustix::fs::open("/", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
     let queue = Queue::new(Arc::new(unreadable));
-    let mut hearing = Hearing::new(queue, Layouts::default(), Identity::Ino(1), Options::default());
+    let dialect = Superblock::new(Layouts::default(), Identity::Ino(1), Options::default());
+    let mut hearing = Hearing::new(queue, dialect, 1000);
     hearing.restart();
     assert_eq!(hearing.pump(), Err(Errno::ISDIR));
-    assert!(noted(&mut hearing).starts_with("read fanotify: "));
+    assert!(noted(&mut hearing).starts_with("read events: "));
 }

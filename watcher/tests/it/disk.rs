@@ -14,6 +14,8 @@ pub enum Kind {
     Btrfs,
     /// An overlay with `nfs_export`, over ext4.
     Overlay,
+    /// An overlay as a container has it, without `nfs_export`, over ext4.
+    PlainOverlay,
 }
 
 /// A mounted file system with the directories `root`, `scratch` and `outside`, unmounted when dropped.
@@ -32,7 +34,8 @@ impl Disk {
             Kind::Ext4 => disk.format("mnt", &["mkfs.ext4", "-q", "-F"]),
             Kind::Xfs => disk.format("mnt", &["mkfs.xfs", "-q", "-f"]),
             Kind::Btrfs => disk.format("mnt", &["mkfs.btrfs", "-q", "-f"]),
-            Kind::Overlay => disk.overlay(),
+            Kind::Overlay => disk.overlay(",index=on,nfs_export=on"),
+            Kind::PlainOverlay => disk.overlay(""),
         }
         for name in ["root", "scratch", "outside"] {
             std::fs::create_dir_all(disk.path(name)).unwrap();
@@ -75,7 +78,7 @@ impl Disk {
         self.mount(name, &["-o", "loop", image.to_str().unwrap()]);
     }
 
-    fn overlay(&mut self) {
+    fn overlay(&mut self, options: &str) {
         self.format("base", &["mkfs.ext4", "-q", "-F"]);
         let base = self.directory.path().join("base");
         for name in ["upper", "work", "lower/root/low"] {
@@ -84,7 +87,7 @@ impl Disk {
         std::fs::write(base.join("lower/root/low/file"), "lower").unwrap();
         let at = |name| base.join(name).display().to_string();
         let layers = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
-        self.mount("mnt", &["-t", "overlay", "-o", &format!("{layers},index=on,nfs_export=on"), "overlay"]);
+        self.mount("mnt", &["-t", "overlay", "-o", &format!("{layers}{options}"), "overlay"]);
     }
 }
 

@@ -11,14 +11,14 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, XattrFlags};
-use silt_watcher::{EventClass, Options, Recorder};
+use silt_watcher::{EventClass, Nominated, Options, Recorder};
 
 use crate::disk::{Disk, Kind, run};
 use crate::oracle::{Tree, complete};
 
 /// What an operation must nominate.
 #[derive(Clone, Copy, Debug)]
-enum Must {
+pub enum Must {
     Path(&'static str),
     Tree(&'static str),
     /// The inode that this path had before.
@@ -27,9 +27,12 @@ enum Must {
 use Must::{Inode, Path as P, Tree as T};
 
 /// An operation in the root, its first argument, with a directory outside of it, the second.
-type Act = fn(&Path, &Path);
+pub type Act = fn(&Path, &Path);
 
-const OPERATIONS: &[(&str, Act, &[Must])] = &[
+pub type Operation = (&'static str, Act, &'static [Must]);
+
+/// Each with its name and what must be nominated.
+pub const OPERATIONS: &[Operation] = &[
     ("create and write", |r, _| fs::write(r.join("d/n"), "x").unwrap(), &[P("d/n"), P("d")]),
     ("create empty", |r, _| drop(File::create_new(r.join("n")).unwrap()), &[P("n"), P("")]),
     ("name of other bytes", |r, _| fs::write(r.join("d").join(OsStr::from_bytes(b"\xff\n")), "x").unwrap(), &[P("d")]),
@@ -97,7 +100,7 @@ const CHROOT: &str = r#"mkdir "$0"/../outside/jail && cd "$0"/../outside/jail &&
 for part in bin lib lib64 usr; do mount --rbind /$part $part; done && mount --bind "$0" root &&
 chroot . /bin/sh -c 'echo x >> /root/d/f'"#;
 
-fn append(path: &Path) {
+pub fn append(path: &Path) {
     OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap();
 }
 
@@ -153,7 +156,7 @@ fn there_and_back(root: &Path, _: &Path) {
     fs::remove_dir(root.join("new")).unwrap();
 }
 
-fn deep(path: &Path) {
+pub fn deep(path: &Path) {
     fs::create_dir_all(path).unwrap();
     fs::write(path.join("n"), "x").unwrap();
 }
@@ -232,17 +235,21 @@ pub fn build(root: &Path, outside: &Path) {
 }
 
 /// Records one operation; what it changed that was not nominated.
-fn record(recorder: &mut Recorder, disk: &Disk, (what, act, must): &(&str, Act, &[Must])) -> Vec<String> {
+fn record(recorder: &mut Recorder, disk: &Disk, operation: &Operation) -> Vec<String> {
     let (root, outside) = (disk.path("root"), disk.path("outside"));
     build(&root, &outside);
     let before = Tree::walk(&root);
     recorder.start().unwrap();
-    act(&root, &outside);
+    (operation.1)(&root, &outside);
     let nominated = complete(recorder.take(&before));
-    let after = Tree::walk(&root);
-    assert!(*what == "link" || !before.changed(&after).is_empty(), "{what}: changed nothing");
-    assert!(recorder.heard() > 0, "{what}: nothing heard");
-    let mut missed = before.missed(&after, &nominated);
+    assert!(recorder.heard() > 0, "{}: nothing heard", operation.0);
+    judge(operation, &before, &Tree::walk(&root), &nominated)
+}
+
+/// What `operation` made of `before` that was not nominated, and what must be and was not.
+pub fn judge((what, _, must): &Operation, before: &Tree, after: &Tree, nominated: &Nominated) -> Vec<String> {
+    assert!(*what == "link" || !before.changed(after).is_empty(), "{what}: changed nothing");
+    let mut missed = before.missed(after, nominated);
     missed.extend(must.iter().filter_map(|must| {
         let there = match must {
             P(path) => nominated.paths.contains(path.as_bytes()),

@@ -69,17 +69,40 @@ impl Tree {
         paths.into_iter().filter(|path| self.entries.get(*path) != after.entries.get(*path)).cloned().collect()
     }
 
+    /// The directories with their paths, parents first.
+    pub fn directories(&self) -> impl Iterator<Item = (&[u8], Inode)> + Clone {
+        let known = |inode| self.directories.contains_key(&inode);
+        self.entries.iter().filter(move |(_, entry)| known(entry.inode)).map(|(path, entry)| (&path[..], entry.inode))
+    }
+
+    /// Those at or below what `nominated` has: the ones that a caller has looked at.
+    pub fn directories_in(&self, nominated: &Nominated) -> impl Iterator<Item = (&[u8], Inode)> + Clone {
+        self.directories().filter(|(path, _)| nominated.paths.contains(*path) || is_in_tree(path, nominated))
+    }
+
+    /// What a caller looks at if it is told `nominated`: also all names, before and after, of the inodes of these paths.
+    pub fn close(&self, after: &Tree, mut nominated: Nominated) -> Nominated {
+        let nominates = |path: &[u8]| nominated.paths.contains(path) || is_in_tree(path, &nominated);
+        let entries = self.entries.iter().chain(&after.entries).filter(|(path, _)| nominates(path));
+        let inodes: Vec<_> = entries.map(|(_, entry)| entry.inode).collect();
+        nominated.inodes.extend(inodes);
+        nominated
+    }
+
     /// The changed paths that `nominated` does not lead to.
     pub fn missed(&self, after: &Tree, nominated: &Nominated) -> Vec<String> {
         let mut changed = self.changed(after);
         changed.retain(|path| {
-            let below =
-                |tree: &Vec<u8>| path.strip_prefix(&tree[..]).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
             let by_inode = self.entries.get(path).is_some_and(|entry| nominated.inodes.contains(&entry.inode));
-            !nominated.paths.contains(path) && !nominated.trees.iter().any(below) && !by_inode
+            !nominated.paths.contains(path) && !is_in_tree(path, nominated) && !by_inode
         });
         changed.iter().map(|path| path.escape_ascii().to_string()).collect()
     }
+}
+
+fn is_in_tree(path: &[u8], nominated: &Nominated) -> bool {
+    let below = |tree: &Vec<u8>| path.strip_prefix(&tree[..]).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
+    nominated.trees.iter().any(below)
 }
 
 fn inode(stat: &std::fs::Metadata) -> Inode {
@@ -113,6 +136,14 @@ fn entry(path: &Path, stat: &std::fs::Metadata, inode: Inode) -> Entry {
 pub fn complete(recording: Recording) -> Nominated {
     match recording {
         Recording::Complete(nominated) => nominated,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a partial recording nominates.
+pub fn partial(recording: Recording) -> Nominated {
+    match recording {
+        Recording::Partial(nominated) => nominated,
         other => panic!("{other:?}"),
     }
 }

@@ -1,12 +1,13 @@
 //! Random changes by two writers at once, step after step under one recorder: what a walk finds is always covered.
 
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::RenameFlags;
-use silt_watcher::Options;
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use silt_watcher::{Inode, Options};
 
 use crate::disk::{Disk, Kind};
 use crate::operations::{build, open};
@@ -36,8 +37,25 @@ fn write(path: &Path) {
     }
 }
 
+/// Whether files get second names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    Made,
+    Avoided,
+}
+
+/// Files that got another name, as they may be written through that one.
+pub type Linked = HashSet<Inode>;
+
+/// Makes a link to exactly the file that it notes.
+fn link(one: &Path, other: &Path, linked: &mut Linked) -> bool {
+    let Ok(file) = rustix::fs::open(one, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) else { return false };
+    linked.insert(Inode::of(&file).unwrap());
+    rustix::fs::linkat(&file, c"", rustix::fs::CWD, other, AtFlags::EMPTY_PATH).is_ok()
+}
+
 /// One random change. Many fail, as their names do not exist; that is no harm.
-fn change(dice: &mut Dice, roots: &[PathBuf]) {
+fn change(dice: &mut Dice, roots: &[PathBuf], links: Links, linked: &mut Linked) {
     let (one, other) = (dice.path(roots), dice.path(roots));
     let cwd = rustix::fs::CWD;
     match dice.roll(14) {
@@ -46,30 +64,47 @@ fn change(dice: &mut Dice, roots: &[PathBuf]) {
         4 => drop(fs::remove_file(&one)),
         5 => drop(fs::rename(&one, &other)),
         6 => drop(rustix::fs::renameat_with(cwd, &one, cwd, &other, RenameFlags::EXCHANGE)),
-        7 | 8 => drop(fs::hard_link(&one, &other)),
+        7 | 8 | 13 if links == Links::Avoided => write(&other),
+        7 | 8 => drop(link(&one, &other, linked)),
         9 => drop(symlink("d", &one)),
         10 => drop(fs::set_permissions(&one, fs::Permissions::from_mode(0o600 + dice.roll(64) as u32))),
         11 => drop(OpenOptions::new().write(true).truncate(true).open(&one)),
         12 if dice.roll(4) == 0 => drop(fs::remove_dir_all(&one)),
         12 => drop(fs::remove_dir(&one)),
-        _ => hide(&one, &other),
+        _ => hide(&one, &other, linked),
     }
 }
 
 /// Writes to a file through a link that is gone again, with the directory that it was in.
-fn hide(one: &Path, other: &Path) {
-    let link = other.join("link");
+fn hide(one: &Path, other: &Path, linked: &mut Linked) {
+    let name = other.join("link");
     if fs::create_dir(other).is_ok() {
-        if !one.is_dir() && fs::hard_link(one, &link).is_ok() && !link.is_symlink() {
-            write(&link);
+        if !one.is_dir() && link(one, &name, linked) && !name.is_symlink() {
+            write(&name);
         }
-        let _ = fs::remove_file(&link);
+        let _ = fs::remove_file(&name);
         let _ = fs::remove_dir(other);
     }
 }
 
+/// Two writers at once, 150 changes each; the files that they made links to.
+pub fn step(seed: u64, roots: &[PathBuf], links: Links) -> Linked {
+    let writer = |writer: u64| {
+        let mut dice = Dice((seed + writer).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut linked = Linked::new();
+        (0..150).for_each(|_| change(&mut dice, roots, links, &mut linked));
+        linked
+    };
+    std::thread::scope(|scope| {
+        let threads = [1, 2].map(|number| scope.spawn(move || writer(number)));
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// How many steps there are under one recorder.
+pub const STEPS: u64 = 60;
+
 fn check(kind: Kind, seed: u64) {
-    const STEPS: u64 = 60;
     let disk = Disk::new(kind);
     let roots = [disk.path("root"), disk.path("outside")];
     build(&roots[0], &roots[1]);
@@ -77,18 +112,12 @@ fn check(kind: Kind, seed: u64) {
     let mut changes = 0;
     let mut before = Tree::walk(&roots[0]);
     recorder.start().unwrap();
-    for step in 0..STEPS {
-        std::thread::scope(|scope| {
-            for writer in 1..=2 {
-                let mut dice = Dice((seed + step * 2 + writer).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-                let roots = &roots;
-                scope.spawn(move || (0..150).for_each(|_| change(&mut dice, roots)));
-            }
-        });
+    for number in 0..STEPS {
+        step(seed + number * 2, &roots, Links::Made);
         let nominated = complete(recorder.take(&before));
         let after = Tree::walk(&roots[0]);
         let missed = before.missed(&after, &nominated);
-        assert!(missed.is_empty(), "{kind:?}, seed {seed}, step {step}: missed {missed:?}");
+        assert!(missed.is_empty(), "{kind:?}, seed {seed}, step {number}: missed {missed:?}");
         changes += before.changed(&after).len();
         before = after;
     }
