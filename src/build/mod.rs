@@ -48,6 +48,8 @@ pub enum RecorderChoice {
     Auto,
     /// File events, or the build fails.
     Fanotify,
+    /// A watch on every directory and a sweep at the end of the stage, or the build fails.
+    Dirwatch,
     /// The attributes of every path, and where they do not tell every change the content of every file.
     Sweep,
     /// The content of every file.

@@ -5,13 +5,22 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use nix::time::{ClockId, clock_gettime};
+use silt_watcher::Inode;
 use tracing::warn;
 
 use super::timings::{StepTiming, nanos};
 use super::{Request, Verify};
 use crate::layer::{self, Layer};
-use crate::rootfs::Root;
+use crate::rootfs::{Root, RootPath};
 use crate::snapshot::{Baseline, Candidates, Change, ChangeSet, Contents, diff};
+
+/// What one snapshot gave.
+pub(super) struct Taken {
+    /// `None` if nothing changed.
+    pub(super) layer: Option<Layer>,
+    /// The directories that came or changed.
+    pub(super) directories: Vec<(RootPath, Inode)>,
+}
 
 /// Compares, writes the layer if anything changed, and brings the baseline up to date.
 pub(super) fn take(
@@ -20,7 +29,7 @@ pub(super) fn take(
     baseline: &mut Baseline,
     candidates: &Candidates,
     timing: &mut StepTiming,
-) -> Result<Option<Layer>> {
+) -> Result<Taken> {
     let started = Instant::now();
     let diff = diff(root, baseline, candidates).context("snapshot")?;
     timing.diff_ns = nanos(started.elapsed());
@@ -37,13 +46,14 @@ pub(super) fn take(
     let started = Instant::now();
     let written = if diff.changes.is_empty() { None } else { Some(write(request, root, &diff.changes)?) };
     timing.layer_ns = nanos(started.elapsed());
+    let directories = diff.directories().map(|(path, inode)| (path.clone(), inode)).collect();
     let contents = written.as_ref().map(|layer| &layer.contents);
     baseline.apply(diff, contents.unwrap_or(&Contents::default()));
     if let Some(layer) = &written {
         timing.bytes_in += layer.uncompressed_size;
         timing.bytes_out = layer.descriptor.size;
     }
-    Ok(written)
+    Ok(Taken { layer: written, directories })
 }
 
 fn count(candidates: &Candidates, stats: u64) -> u64 {

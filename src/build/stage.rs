@@ -10,7 +10,7 @@ use silt_watcher::Nominated;
 
 use super::base::Bases;
 use super::error::one_line;
-use super::nominator::{Answer, Nominator};
+use super::nominator::{Answer, Nominator, Wanted};
 use super::site::{Place, Site};
 use super::timings::{StepTiming, nanos};
 use super::{Error, Request, Timings, kept, now, snapshot};
@@ -99,6 +99,7 @@ impl<'a> Builder<'a> {
         for step in &stage.steps {
             self.step(stage, step, &mut current).map_err(|cause| self.at(&step.located, cause))?;
         }
+        self.settle(stage, &mut current).map_err(|cause| self.at(&stage.from, cause))?;
         Ok(current)
     }
 
@@ -137,17 +138,19 @@ impl<'a> Builder<'a> {
     fn disk(&mut self, stage: &Stage, image: &Image) -> Result<Disk> {
         let root = self.site.open_root(self.finished.is_empty())?;
         let tree = self.bases.unpack(image, &root).context("unpack the base image")?;
-        let runs = stage.steps.iter().any(|step| matches!(step.located.instruction, Instruction::Run(_)));
-        if runs && self.isolation.is_none() {
+        let baseline = Baseline::new(tree);
+        let runs = stage.steps.iter().filter(|step| matches!(step.located.instruction, Instruction::Run(_))).count();
+        if runs > 0 && self.isolation.is_none() {
             self.isolation = Some(self.detect()?);
         }
-        let nominator = if runs {
+        let nominator = if runs > 0 {
+            let wanted = Wanted { choice: self.request.recorder, verify: self.request.verify, runs };
             let scratch = self.site.own_dir("scratch")?;
-            Nominator::open(self.request.snapshot_mode, self.request.recorder, &root, scratch)?
+            Nominator::open(self.request.snapshot_mode, &wanted, &root, scratch, &baseline)?
         } else {
             Nominator::none()
         };
-        Ok(Disk { root, baseline: Baseline::new(tree), nominator })
+        Ok(Disk { root, baseline, nominator })
     }
 
     /// Tried on an empty directory: what a base image puts in the way of a mount must fail its steps, and never have them
@@ -201,9 +204,36 @@ impl<'a> Builder<'a> {
         let (began, cpu) = (Instant::now(), snapshot::cpu_ns());
         let candidates = candidates(touched, disk, timing);
         timing.record_ns += nanos(began.elapsed());
-        let layer = snapshot::take(self.request, &disk.root, &mut disk.baseline, &candidates, timing);
+        let taken = snapshot::take(self.request, &disk.root, &mut disk.baseline, &candidates, timing);
         timing.snapshot_cpu_ns = snapshot::cpu_ns().saturating_sub(cpu);
-        layer
+        let taken = taken?;
+        disk.nominator.follow(&disk.root, taken.directories);
+        Ok(taken.layer)
+    }
+
+    /// Looks once more where a recording may have missed something, before anything of the stage is used. What is found is a
+    /// layer of its own.
+    fn settle(&self, stage: &Stage, current: &mut Current) -> Result<()> {
+        let Some(disk) = &mut current.disk else { return Ok(()) };
+        let (began, cpu) = (Instant::now(), snapshot::cpu_ns());
+        let Some(answer) = disk.nominator.settle(&disk.root, &disk.baseline) else { return Ok(()) };
+        let text = "what directory watches did not hear of";
+        let (line, instruction) = (stage.from.span.first, text.to_owned());
+        let mut timing = StepTiming { stage: stage.index, line, instruction, ..StepTiming::default() };
+        let candidates = answered(answer, &mut timing);
+        timing.record_ns = nanos(began.elapsed());
+        let taken = snapshot::take(self.request, &disk.root, &mut disk.baseline, &candidates, &mut timing);
+        timing.snapshot_cpu_ns = snapshot::cpu_ns().saturating_sub(cpu);
+        self.timings.step(timing);
+        match taken?.layer {
+            None => Ok(()),
+            layer => {
+                warn!(
+                    "A step changed files in a way that directory watches do not hear of; they are in a layer of their own"
+                );
+                extend(current, layer, text)
+            }
+        }
     }
 
     fn execute(&mut self, step: &Step, current: &mut Current) -> Result<Touched> {
@@ -273,15 +303,18 @@ fn candidates(touched: Touched, disk: &mut Disk, timing: &mut StepTiming) -> Can
             let paths = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
             Candidates::Only(Nominated { paths, ..Nominated::default() })
         }
-        Touched::Unknown => {
-            let Answer { candidates, recorder, why, events, stats } = disk.nominator.take(&disk.root, &disk.baseline);
-            timing.recorder = Some(recorder);
-            timing.recorder_why = why;
-            timing.events = events;
-            timing.stats = stats;
-            candidates
-        }
+        Touched::Unknown => answered(disk.nominator.take(&disk.root, &disk.baseline), timing),
     }
+}
+
+/// Notes who answered, and passes the answer on.
+fn answered(answer: Answer, timing: &mut StepTiming) -> Candidates {
+    let Answer { candidates, recorder, why, events, stats } = answer;
+    timing.recorder = Some(recorder);
+    timing.recorder_why = why;
+    timing.events = events;
+    timing.stats = stats;
+    candidates
 }
 
 fn extend(current: &mut Current, layer: Option<Layer>, text: &str) -> Result<()> {

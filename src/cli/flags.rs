@@ -51,6 +51,8 @@ pub enum Recorder {
     Auto,
     /// File events of the whole file system; where they cannot be had the build fails.
     Fanotify,
+    /// A watch on every directory, and a sweep at the end of the stage; where they cannot be had the build fails.
+    Dirwatch,
     /// The attributes of every path are compared; where they do not tell every change, as full.
     Sweep,
     /// The content of every file is compared.

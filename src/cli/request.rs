@@ -148,6 +148,7 @@ pub(super) fn recorder(flags: &Flags) -> RecorderChoice {
     match flags.recorder {
         flags::Recorder::Auto => RecorderChoice::Auto,
         flags::Recorder::Fanotify => RecorderChoice::Fanotify,
+        flags::Recorder::Dirwatch => RecorderChoice::Dirwatch,
         flags::Recorder::Sweep => RecorderChoice::Sweep,
         flags::Recorder::Full => RecorderChoice::Full,
     }

@@ -44,6 +44,11 @@ impl Guard {
         Guard { since: now(), waited: Duration::ZERO }
     }
 
+    /// Whether a record whose newest stamp is `newest` is older than what the step changes.
+    pub fn is_past(&self, newest: Timestamp) -> bool {
+        !is_racy(newest, self.since, Tick(1))
+    }
+
     /// Waits for the first tick after `newest`, the newest stamp of the record, so that no record is of the step's ticks. A
     /// stamp of the future is not waited for.
     pub fn past(newest: Timestamp, tick: Tick) -> Guard {

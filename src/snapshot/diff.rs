@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use anyhow::{Result, bail};
+use silt_watcher::Inode;
 
 use super::groups::{Group, groups};
 use super::survey::{Seen, survey};
@@ -26,6 +27,14 @@ pub struct Diff {
     pub read_bytes: u64,
     /// What the disk holds where it is not what the record says, changes included; `None` where nothing is.
     pub(super) learned: Vec<(RootPath, Option<Node>)>,
+}
+
+impl Diff {
+    /// The directories that the record is about to learn of: new ones, and those that are not as they were recorded.
+    pub fn directories(&self) -> impl Iterator<Item = (&RootPath, Inode)> {
+        let directory = |node: &&Node| node.entry.is_directory();
+        self.learned.iter().filter_map(move |(path, node)| Some((path, node.as_ref().filter(directory)?.inode)))
+    }
 }
 
 /// Compares what `look_at` asks for with `baseline`. Nothing may write below the root meanwhile: a file that vanishes or

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::bases;
 use crate::support::executor::Build;
+use crate::support::tree::{Times, assert_same, list};
+use crate::support::{bases, image};
 
 /// Steps whose own traces a later sweep could find: stubs that a step needs, copied files, implied directories.
 const DOCKERFILE: &str = "FROM base\nRUN true\nCOPY file /copied/deep/file\nWORKDIR /made/here\nRUN true\n\
@@ -56,12 +57,48 @@ fn where_events_are_refused_the_tree_is_swept() {
 #[test]
 fn a_recorder_asked_for_by_name_is_used_or_the_build_fails() {
     let build = || Build::new("FROM base\nRUN echo 1 > /new\n").base("base", &bases::busybox()).arg("--no-push");
-    for name in ["fanotify", "sweep", "full"] {
+    for name in ["fanotify", "dirwatch", "sweep", "full"] {
         let built = build().arg(format!("--recorder={name}")).succeed();
         assert_eq!(built.steps("RUN")[0]["recorder"], name);
     }
     let refused = ["fanotify cannot be used here", "CAP_SYS_ADMIN"];
     build().arg("--recorder=fanotify").through(&UNPRIVILEGED).fail(1, &refused);
+}
+
+/// In a pod: the layers of single steps come from watches, and what those cannot hear of from the sweep of the stage.
+#[test]
+fn what_watches_miss_is_in_the_image() {
+    let hidden = "mkdir /n && ln /etc/passwd /n/p && echo x:x:7:7::/: >> /n/p && rm -r /n";
+    let dockerfile = format!(
+        "FROM base AS one\nRUN {hidden}\nRUN echo 2 > /two; mkdir /later\nRUN echo 3 > /later/three\nFROM one\nRUN id x\n"
+    );
+    let build = Build::new(&dockerfile).base("base", &bases::busybox());
+    let out = build.dir().join("out");
+    let built = build.args(["--no-push", "--recorder=dirwatch"]).arg(format!("--oci-layout-path={}", out.display()));
+    let built = built.through(&UNPRIVILEGED).succeed();
+    let steps = built.steps("RUN");
+    assert!(steps.iter().all(|step| step["recorder"] == "dirwatch"), "{steps:?}");
+    assert_eq!(number(&steps[0], "changes"), 0, "then this test shows nothing: {}", steps[0]);
+    assert_eq!(number(&steps[2], "changes"), 1, "a directory of an earlier step is watched: {}", steps[2]);
+    let settled = built.steps("what directory watches did not hear of");
+    assert_eq!(number(&settled[0], "changes"), 1, "{settled:?}");
+    assert!(built.stderr().contains("in a layer of their own"), "{}", built.stderr());
+    let image = image::unpack(&format!("oci:{}", out.display()));
+    assert_same(&list(&image.tree(), Times::Exact), &list(&built.root(), Times::Exact), "image, build root");
+    assert!(std::fs::read_to_string(image.tree().join("etc/passwd")).unwrap().contains("x:x:7:7"));
+}
+
+#[test]
+fn a_large_tree_is_watched_and_swept_once() {
+    let build = Build::new("FROM base\nRUN echo 1 > /one\nRUN echo 2 > /two\n").base("base", &bases::files(20_000));
+    let built = build.arg("--no-push").through(&UNPRIVILEGED).succeed();
+    for step in built.steps("RUN") {
+        assert_eq!(step["recorder"], "dirwatch", "{step}");
+        assert!(number(&step, "stats") < 50, "{step}");
+    }
+    let settled = built.steps("what directory watches did not hear of");
+    assert_eq!((settled.len(), number(&settled[0], "changes")), (1, 0), "{settled:?}");
+    assert_eq!(settled[0]["recorder"], "sweep");
 }
 
 /// How many paths are at or below `dir`.
