@@ -138,7 +138,7 @@ fn random_changes_are_heard() {
 fn random_changes_are_missed_only_through_links() {
     for (kind, seed) in [(Kind::Tmpfs, 1), (Kind::Ext4, 1001), (Kind::PlainOverlay, 2001)] {
         let (changes, unheard) = check_random(kind, seed, Links::Made);
-        assert!(changes > 100 && unheard > 0 && unheard * 4 < changes, "{kind:?}: {unheard} of {changes} missed");
+        assert!(changes > 100 && unheard * 100 < changes, "{kind:?}: {unheard} of {changes} missed");
     }
 }
 
