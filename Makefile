@@ -1,9 +1,10 @@
 # make demo    builds an image and shows what its layers hold and what they cost
 # make test    everything that CI runs
+# make cost    measures snapshots against the size of the tree: bench/results/cost.md and cost.svg; needs root and 4 GB in /dev/shm
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint deps build bench clean unit end-to-end
+.PHONY: demo test lint deps build bench cost clean unit end-to-end
 
 # Static linking needs an explicit target, so programs land in a folder named after it.
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(shell rustc -vV | sed -n 's/^host: //p')/release
@@ -36,6 +37,9 @@ build:
 
 bench: deps
 	cargo bench --package silt-bench
+
+cost: deps build
+	bench/cost.py $(BIN)/executor
 
 clean:
 	cargo clean
