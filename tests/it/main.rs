@@ -14,6 +14,8 @@ mod mounted;
 mod multistage;
 mod operations;
 mod outputs;
+mod pod;
+mod protected;
 mod recorders;
 mod registry;
 mod replay;

@@ -6,6 +6,7 @@ pub mod executor;
 pub mod image;
 pub mod registry;
 pub mod tree;
+pub mod trial;
 
 use std::fs::{self, File};
 use std::path::Path;

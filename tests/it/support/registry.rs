@@ -32,6 +32,8 @@ impl Certificate {
         let mut command = Command::new("openssl");
         command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
         command.args(["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "3650"]);
+        // Not that of an authority, so that a builder that is told to trust it can accept it as the server's.
+        command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
         super::run(command.arg("-out").arg(&certificate).arg("-keyout").arg(&key));
         format!(", tls: {{certificate: {certificate:?}, key: {key:?}}}")
     }
@@ -94,6 +96,16 @@ impl Registry {
     /// `127.0.0.1:PORT/NAME`, the spelling of a reference.
     pub fn name(&self, name: &str) -> String {
         format!("127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// The certificate of one that speaks HTTPS.
+    pub fn certificate(&self) -> PathBuf {
+        self.store.path().join("certificate")
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The file in which the registry keeps a blob.
