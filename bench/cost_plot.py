@@ -24,21 +24,22 @@ def number(value):
 
 
 def table(document):
-    head = """# What snapshots cost, by size of the tree
+    head = """# What the snapshot of a small RUN costs, by size of the tree
 
-Ten RUNs in one stage, each of which writes one small file; ext4 on a loop device; {machine}. Made by `make cost`.
-A snapshot is everything between the end of the command and a finished layer. "The stage" is all ten and, with directory
-watches, the sweep at the end; not in it is placing those watches, 8–11 µs a directory, once. The machine had other work.
+One stage of RUNs that write one small file each, over a base of that many small files; ext4 on a loop device; {machine}.
+A snapshot is everything between the end of the command and a finished layer. With directory watches the sweep at the end of the
+stage is in the figures, a tenth of it in each RUN's; placing the watches, once, is not: 8–11 µs a directory. The machine had other
+work, so processor time is what to compare; where builds are quick, the least of up to three counts. Made by `make cost`.
 
-![snapshot time of a stage of ten RUNs against the size of the tree](cost.svg)
+![processor time of a small RUN's snapshot against the number of files in the base](cost.svg)
 
-| files | mode | paths looked at, a RUN | a RUN, ms | the stage, ms | of it processor time, ms | sweeps |
+| files | mode | RUNs | paths looked at, a RUN | sweeps | processor time a RUN, ms | wall clock a RUN, ms |
 |---:|---|---:|---:|---:|---:|---:|
 """
-    line = "| {files:,} | {name} | {stats} | {run} | {stage} | {cpu} | {sweeps} |\n"
-    rows = (line.format(files=row["files"], name=row["name"], sweeps=row["sweeps"], run=number(row["run_ms"]),
-                        stats="–" if row["stats"] is None else f"{row['stats']:,.0f}", stage=number(row["stage_ms"]),
-                        cpu=number(row["stage_cpu_ms"])) for row in document["rows"])
+    line = "| {files:,} | {name} | {runs} | {stats} | {sweeps} | {cpu} | {wall} |\n"
+    rows = (line.format(**{key: row[key] for key in ("files", "name", "runs", "sweeps")}, cpu=number(row["cpu_ms"]),
+                        stats="–" if row["stats"] is None else f"{row['stats']:,.0f}", wall=number(row["wall_ms"]))
+            for row in document["rows"])
     return head.format(machine=document["machine"]) + "".join(rows)
 
 
@@ -59,14 +60,14 @@ def text(x, y, content, more=""):
 def plot(rows):
     names = list(dict.fromkeys(row["name"] for row in rows))
     sizes = sorted({row["files"] for row in rows})
-    powers = [math.log10(row["stage_ms"]) for row in rows]
+    powers = [math.log10(row["cpu_ms"]) for row in rows]
     low, high = math.floor(min(powers)), math.ceil(max(powers))
     across = Axis(sizes[0], sizes[-1], LEFT, WIDTH - RIGHT)
     up = Axis(10**low, 10**high, HEIGHT - BOTTOM, TOP)
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">',
              f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-             text(LEFT, 24, "Snapshot time of a stage of ten small RUNs", 'font-size="16" font-weight="bold"'),
-             text(LEFT, 42, "all ten snapshots, and the sweep that directory watches need; both axes logarithmic", 'fill="#555555"')]
+             text(LEFT, 24, "Processor time of a small RUN's snapshot", 'font-size="16" font-weight="bold"'),
+             text(LEFT, 42, "with watches, a tenth of the sweep that a stage of ten RUNs ends with; both axes logarithmic", 'fill="#555555"')]
     parts += grid(sizes, across, up, range(low, high + 1))
     parts += [line(rows, name, color, across, up) for name, color in zip(names, COLORS)]
     parts += labels(rows, names, up)
@@ -89,7 +90,7 @@ def grid(sizes, across, up, powers):
 
 
 def line(rows, name, color, across, up):
-    points = [(across(row["files"]), up(row["stage_ms"])) for row in rows if row["name"] == name]
+    points = [(across(row["files"]), up(row["cpu_ms"])) for row in rows if row["name"] == name]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{color}"/>' for x, y in points)
     return f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>{dots}'
@@ -97,7 +98,7 @@ def line(rows, name, color, across, up):
 
 def labels(rows, names, up):
     """The names at the right ends of their lines, moved apart where they would touch."""
-    last = {row["name"]: row["stage_ms"] for row in rows}
+    last = {row["name"]: row["cpu_ms"] for row in rows}
     places, floor = {}, TOP - 20
     for name in sorted(names, key=lambda name: up(last[name])):
         places[name] = floor = max(up(last[name]) + 4, floor + 17)

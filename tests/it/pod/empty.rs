@@ -3,13 +3,17 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
 use super::names::NameServer;
+use crate::support::executor::{Build, EXECUTOR};
 use crate::support::registry::Registry;
+use crate::support::tree::{Times, assert_same, list};
 use crate::support::trial::trial;
-use crate::support::{image, run};
+use crate::support::{image, repository, run};
 
 #[test]
 fn the_image_is_laid_out_as_kanikos() {
@@ -30,6 +34,28 @@ fn the_image_is_laid_out_as_kanikos() {
     let mut names = image::unpack(&format!("oci-archive:{}", archive.display())).layer_names().concat();
     names.retain(|name| !name.ends_with('/'));
     assert_eq!(names, ["kaniko/executor", "kaniko/ssl/certs/ca-certificates.crt"]);
+}
+
+/// One builder of it is the program itself.
+#[test]
+fn silt_builds_its_own_image() {
+    let trial = trial("");
+    let archive = trial.context.path().join("image.tar");
+    run(trial.engine.podman().args(["save", "--format=oci-archive", "silt", "--output"]).arg(&archive));
+    let theirs = image::unpack(&format!("oci-archive:{}", archive.display()));
+
+    let dockerfile = fs::read_to_string(repository().join("images/Dockerfile")).unwrap();
+    let build = Build::new("").arg("--no-push");
+    let (root, own, out) = (build.dir().join("image"), build.dir().join("own"), build.dir().join("out"));
+    run(Command::new(repository().join("scripts/image-root.sh")).arg(EXECUTOR).arg(&root));
+    fs::write(&own, dockerfile).unwrap();
+    let place = |option: &str, path: &Path| format!("--{option}={}", path.display());
+    build.args([place("context", &root), place("dockerfile", &own), place("oci-layout-path", &out)]).succeed();
+    let ours = image::unpack(&format!("oci:{}", out.display()));
+    assert_same(&list(&ours.tree(), Times::Exact), &list(&theirs.tree(), Times::Exact), "silt, podman");
+    for key in ["Env", "Entrypoint", "WorkingDir"] {
+        assert_eq!(ours.config()["config"][key], theirs.config()["config"][key], "{key}");
+    }
 }
 
 /// The base's switch file names a plug-in that is not there, which libc would look for.
