@@ -190,6 +190,8 @@ def main(executor, sizes):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("cost.py: stopped"))  # as an interrupt: nothing stays mounted
     executor = pathlib.Path(executor).resolve()
     rows, todo = [], list(series(executor))
+    machine = f"Linux {os.uname().release.split('-')[0]}, {os.cpu_count()} cores"
+    RESULTS.mkdir(exist_ok=True)
     for files in sizes:
         base = TOP / f"target/cost/base-{files}"
         call(TOP / "scripts/make-base.py", f"files:{files}", base)
@@ -197,9 +199,7 @@ def main(executor, sizes):
             row = {"files": files, "name": name, **least(run, base, files)}
             print(f"{files} {name}: {row['cpu_ms']:.2f} ms of processor time a RUN, {row['wall_ms']:.2f} ms", flush=True)
             rows.append(row)
-    machine = f"Linux {os.uname().release.split('-')[0]}, {os.cpu_count()} cores"
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "cost.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+            (RESULTS / "cost.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
     cost_plot.draw(RESULTS)
 
 
