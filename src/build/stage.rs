@@ -55,17 +55,6 @@ struct Current {
     pending: Vec<Pending>,
 }
 
-/// What came of a step.
-enum Outcome {
-    /// Its layer, if it changed anything.
-    Snapshot(Option<Layer>),
-    /// The snapshot comes at the end of the stage.
-    Pending {
-        /// Whether it can have changed files.
-        wrote: bool,
-    },
-}
-
 /// A step that waits for the snapshot of its stage.
 struct Pending {
     text: String,
@@ -198,16 +187,21 @@ impl<'a> Builder<'a> {
         };
         let outcome = self.execute_and_snapshot(step, current, &mut timing);
         self.timings.step(timing);
-        match outcome? {
-            Outcome::Snapshot(layer) => extend(current, layer, &located.text),
-            Outcome::Pending { wrote } => {
-                current.pending.push(Pending { text: located.text.clone(), wrote });
-                Ok(())
-            }
+        let (layer, wrote) = outcome?;
+        match self.request.snapshots {
+            Snapshots::EachStep => extend(current, layer, &located.text)?,
+            Snapshots::EachStage => current.pending.push(Pending { text: located.text.clone(), wrote }),
         }
+        Ok(())
     }
 
-    fn execute_and_snapshot(&mut self, step: &Step, current: &mut Current, timing: &mut StepTiming) -> Result<Outcome> {
+    /// The step's layer, if it has a snapshot of its own and changed anything, and whether it can have changed files.
+    fn execute_and_snapshot(
+        &mut self,
+        step: &Step,
+        current: &mut Current,
+        timing: &mut StepTiming,
+    ) -> Result<(Option<Layer>, bool)> {
         let each_step = self.request.snapshots == Snapshots::EachStep;
         if let (Some(disk), Instruction::Run(_), true) = (&mut current.disk, &step.located.instruction, each_step) {
             disk.before_run(timing);
@@ -223,7 +217,7 @@ impl<'a> Builder<'a> {
             }
             None => None,
         };
-        Ok(if each_step { Outcome::Snapshot(layer) } else { Outcome::Pending { wrote } })
+        Ok((layer, wrote))
     }
 
     /// Takes what snapshot is still to be taken before anything of the stage is used.
