@@ -110,7 +110,7 @@ fn refuse_conflicts(skipped: &[Skipped], spared: &[RootPath]) -> Result<()> {
             && let Some(context) = at(path)
         {
             bail!(
-                "the base image has /{path}, and the build context lies in /{context}: mount it there as a volume, or copy it \
+                "the base image has {path}, and the build context lies in {context}: mount it there as a volume, or copy it \
                  to another directory"
             );
         }
