@@ -64,7 +64,7 @@ fn twenty_builds_share_the_watches_of_a_node() {
     let namespace = Namespace::new(WATCHES);
     let dockerfile = "FROM base\nRUN echo > /started; until [ -e /go ]; do sleep 0.1; done\n\
         RUN mkdir /d && echo 1 > /d/one && chown 1000:1000 /d/one && rm /go\nRUN echo 2 > /d/two; rm /etc/motd\n";
-    let base = bases::files(20_000);
+    let base = bases::names(20_000);
     let build = || {
         let build = Build::new(dockerfile).base("base", &base).arg("--no-push");
         let out = build.dir().join("out").display().to_string();

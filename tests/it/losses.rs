@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::executor::{Build, Built};
+use crate::support::executor::{Build, Built, Running};
 use crate::support::tree::{Times, assert_same, list};
 use crate::support::{bases, image, run};
 
@@ -38,11 +39,23 @@ fn told(built: &Built) -> Vec<String> {
     lines.filter(|line| line.contains(" paths in ") && line.contains(" ms: ")).map(str::to_owned).collect()
 }
 
+/// Stops a builder. The signal takes effect thread by thread.
+fn stop(running: &Running) {
+    running.signal(Signal::STOP);
+    let tasks = || fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap().map(Result::unwrap);
+    let runs = |task: fs::DirEntry| {
+        fs::read_to_string(task.path().join("status")).is_ok_and(|status| !status.contains("State:\tT"))
+    };
+    while tasks().any(runs) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// The executor stands still while the step fills the queue of its watches.
 #[test]
 fn a_queue_that_overflows_is_swept() {
     let queue: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
-    let fill = format!("i=0; while [ $i -lt {} ]; do i=$((i+1)); : > /opt/$i; done", queue / 2 + 1);
+    let fill = format!("i=0; while [ $i -lt {} ]; do i=$((i+1)); : > /opt/$i; done", queue / 2 + 100);
     let dockerfile = format!(
         "FROM base\nRUN echo > /started; {}; {fill}; echo > /done; {}; rm /go /on /started /done\nRUN rm /opt/1 && echo 2 > /two\n",
         until("go"),
@@ -51,7 +64,7 @@ fn a_queue_that_overflows_is_swept() {
     let (build, out) = build(&dockerfile);
     let mut running = build.arg("--recorder=dirwatch").start();
     running.wait_for("started");
-    running.signal(Signal::STOP);
+    stop(&running);
     fs::write(running.root().join("go"), "").unwrap();
     running.wait_for("done");
     running.signal(Signal::CONT);

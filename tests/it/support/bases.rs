@@ -20,6 +20,11 @@ pub fn files(count: usize) -> PathBuf {
     base(&format!("files:{count}"), &format!("files-{count}"))
 }
 
+/// The busybox base and `count` names below `/names`, a hundred of them for each file, which takes less time to unpack.
+pub fn names(count: usize) -> PathBuf {
+    base(&format!("names:{count}"), &format!("names-{count}"))
+}
+
 fn base(kind: &str, folder: &str) -> PathBuf {
     let layout = scratch_home().join("bases").join(folder);
     run(Command::new(repository().join("scripts/make-base.py")).arg(kind).arg(&layout));
