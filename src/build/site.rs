@@ -68,8 +68,7 @@ impl Site {
     fn protected_root(&self, dir: &Path) -> Result<Root> {
         let mut root = Root::open(dir)?;
         let dir = fs::canonicalize(dir).with_context(|| format!("resolve {}", dir.display()))?;
-        let mountinfo = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
-        mounts_below(&dir, &mountinfo).into_iter().for_each(|path| root.protect(path));
+        mounts(&dir)?.into_iter().for_each(|path| root.protect(path));
         self.ignored.iter().cloned().for_each(|path| root.protect(path));
         let own = fs::canonicalize(self.own_directory()).with_context(|| format!("resolve {}", self.work.display()))?;
         if let Some(path) = inside(&dir, std::os::unix::ffi::OsStrExt::as_bytes(own.as_os_str())) {
@@ -93,6 +92,12 @@ impl Site {
         make_directory(&dir)?;
         Ok(dir)
     }
+}
+
+/// What is mounted now below `dir`, which is the canonical path of a root.
+pub(super) fn mounts(dir: &Path) -> Result<Vec<RootPath>> {
+    let mountinfo = fs::read("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+    Ok(mounts_below(dir, &mountinfo))
 }
 
 /// Everything in the root is removed, so it must not be the way to another directory.

@@ -42,6 +42,10 @@ pub enum SnapshotMode {
     Events,
     /// The whole tree is walked and compared by content.
     Full,
+    /// What differs in mtime, size, mode or owner is compared, as in kaniko: it misses changes.
+    Redo,
+    /// What differs in mtime is compared, as in kaniko: it misses changes.
+    Time,
 }
 
 /// Who says where to look after a RUN.
@@ -147,9 +151,17 @@ pub struct Flags {
     #[arg(long, value_name = "DIR")]
     pub kaniko_dir: Option<PathBuf>,
 
-    /// How changes are found: events (default) or full
+    /// How changes are found: events (default) or full; kaniko's redo and time miss changes
     #[arg(long, alias = "snapshotMode", value_enum, default_value = "events", value_name = "MODE")]
     pub snapshot_mode: SnapshotMode,
+
+    /// Take one snapshot at the end of each stage, so that it has one layer
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+    pub single_snapshot: bool,
+
+    /// The same as --snapshot-mode=events, whatever that flag says
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = go_bool)]
+    pub use_new_run: bool,
 
     /// trace, debug, info, warn, error, fatal or panic
     #[arg(short = 'v', long, default_value = "info", value_name = "LEVEL")]
@@ -181,7 +193,11 @@ pub struct Flags {
     )]
     pub recorder: Recorder,
 
-    /// After each step also walk everything, and fail if the event snapshot missed a path
+    /// The most directory watches of inotify that this build takes [default: a quarter of fs.inotify.max_user_watches]
+    #[arg(long, value_name = "N", help_heading = "Options that kaniko does not have")]
+    pub max_watches: Option<usize>,
+
+    /// With each snapshot also walk and read everything, and fail if the snapshot missed a path
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = go_bool, help_heading = "Options that kaniko does not have")]
     pub verify_snapshot: bool,
 }
@@ -221,6 +237,7 @@ mod tests {
         let error = parse(&["--destinaton=x"]).expect_err("unknown").to_string();
         assert!(error.contains("--destination"), "{error}");
         assert!(parse(&["--recorder=inotify"]).expect_err("unknown").to_string().contains("sweep"));
+        assert_eq!(parse(&["--snapshotMode=redo"]).expect("ok").snapshot_mode, SnapshotMode::Redo);
         assert!(parse(&["--snapshot-mode=fast"]).expect_err("unknown").to_string().contains("events"));
     }
 }

@@ -130,8 +130,10 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         target: flags.target.clone(),
         labels: flags.label.clone(),
         contexts: request::contexts(flags)?,
-        snapshot_mode: request::snapshot_mode(flags),
+        snapshot_mode: request::snapshot_mode(flags)?,
+        snapshots: request::snapshots(flags),
         recorder: request::recorder(flags),
+        max_watches: flags.max_watches,
         verify: request::verify(flags),
         platform: Platform::host(),
         registry: registry::Client::new(request::policy(flags))?

@@ -5,10 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use tracing::info;
 
 use super::env::Env;
 use super::flags::{self, Flags};
-use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Verify, inside};
+use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Snapshots, Verify, inside};
 use crate::export::{Destinations, DigestFile};
 use crate::oci::Reference;
 use crate::registry::Policy;
@@ -137,11 +138,30 @@ pub(super) fn destinations(flags: &Flags) -> Result<Destinations> {
     })
 }
 
-pub(super) fn snapshot_mode(flags: &Flags) -> SnapshotMode {
-    match flags.snapshot_mode {
+/// How changes are found. `--use-new-run` was kaniko's way not to hash everything, and lost deletions.
+///
+/// # Errors
+/// A recorder that the mode would not use.
+pub(super) fn snapshot_mode(flags: &Flags) -> Result<SnapshotMode> {
+    let mode = match flags.snapshot_mode {
+        _ if flags.use_new_run => {
+            info!("--use-new-run: file events say where to look after a RUN, as --snapshot-mode=events does");
+            SnapshotMode::Events
+        }
         flags::SnapshotMode::Events => SnapshotMode::Events,
         flags::SnapshotMode::Full => SnapshotMode::Full,
+        flags::SnapshotMode::Redo => SnapshotMode::Redo,
+        flags::SnapshotMode::Time => SnapshotMode::Time,
+    };
+    if mode != SnapshotMode::Events && flags.recorder != flags::Recorder::Auto {
+        bail!("--recorder is for --snapshot-mode=events; leave out one of the two");
     }
+    Ok(mode)
+}
+
+/// `--single-snapshot`.
+pub(super) fn snapshots(flags: &Flags) -> Snapshots {
+    if flags.single_snapshot { Snapshots::EachStage } else { Snapshots::EachStep }
 }
 
 pub(super) fn recorder(flags: &Flags) -> RecorderChoice {
@@ -155,7 +175,7 @@ pub(super) fn recorder(flags: &Flags) -> RecorderChoice {
 }
 
 pub(super) fn verify(flags: &Flags) -> Verify {
-    if flags.verify_snapshot { Verify::EachStep } else { Verify::Off }
+    if flags.verify_snapshot { Verify::Each } else { Verify::Off }
 }
 
 #[cfg(test)]
@@ -182,6 +202,17 @@ mod tests {
         assert!(destinations(&flags(&["--no-push"])).expect("ok").no_push);
         let error = format!("{:#}", destinations(&flags(&["-d", "team/App"])).expect_err("no image name"));
         assert!(error.contains("--destination=team/App"), "{error}");
+    }
+
+    #[test]
+    fn a_mode_of_kaniko_is_taken_and_use_new_run_means_events() {
+        let mode = |args: &[&str]| snapshot_mode(&flags(args));
+        assert_eq!(mode(&[]).expect("ok"), SnapshotMode::Events);
+        assert_eq!(mode(&["--snapshotMode=redo"]).expect("ok"), SnapshotMode::Redo);
+        assert_eq!(mode(&["--snapshot-mode=time"]).expect("ok"), SnapshotMode::Time);
+        assert_eq!(mode(&["--snapshot-mode=redo", "--use-new-run"]).expect("ok"), SnapshotMode::Events);
+        assert!(mode(&["--snapshot-mode=redo", "--recorder=sweep"]).is_err(), "the recorder would not be used");
+        assert_eq!(snapshots(&flags(&["--single-snapshot"])), Snapshots::EachStage);
     }
 
     #[test]

@@ -6,10 +6,14 @@
 mod agreement;
 mod architecture;
 mod container;
+mod crowd;
 mod differ;
 mod events;
 mod failures;
+mod losses;
+mod machine;
 mod mapper;
+mod modes;
 mod mounted;
 mod multistage;
 mod operations;
