@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use error::Error;
+pub use nominator::{Answer, Nominator, Wanted};
 pub use protected::{inside, mounts_below};
 pub use site::{Place, Site};
 pub use timings::{Timings, Totals};

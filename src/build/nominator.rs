@@ -19,16 +19,17 @@ use crate::snapshot::{Baseline, Candidates, Guard, SweepOptions, Tick, ctime_tel
 const MANY: usize = 20_000;
 
 /// What the choice depends on besides the machine.
-pub(super) struct Wanted {
-    pub(super) choice: RecorderChoice,
+pub struct Wanted {
+    /// What was asked for.
+    pub choice: RecorderChoice,
     /// Where each step is checked alone, each must be exact alone.
-    pub(super) verify: Verify,
+    pub verify: Verify,
     /// How many RUN steps the stage has.
-    pub(super) runs: usize,
+    pub runs: usize,
 }
 
 /// What nominates the candidates of a stage's RUN steps.
-pub(super) struct Nominator {
+pub struct Nominator {
     source: Source,
     /// A step was answered with less than everything, and nothing has made up for it yet.
     unsettled: bool,
@@ -60,16 +61,17 @@ enum Source {
 }
 
 /// What a nominator answers for one step.
-pub(super) struct Answer {
-    pub(super) candidates: Candidates,
+pub struct Answer {
+    /// Where to look.
+    pub candidates: Candidates,
     /// The name that timings give it.
-    pub(super) recorder: &'static str,
+    pub recorder: &'static str,
     /// Why a better recorder was not used.
-    pub(super) why: Option<String>,
+    pub why: Option<String>,
     /// Events read from the kernel.
-    pub(super) events: u64,
+    pub events: u64,
     /// Paths stat-ed to find the candidates.
-    pub(super) stats: u64,
+    pub stats: u64,
 }
 
 impl Nominator {
@@ -77,7 +79,7 @@ impl Nominator {
     ///
     /// # Errors
     /// A recorder that was asked for by name and is refused.
-    pub(super) fn open(
+    pub fn open(
         mode: SnapshotMode,
         wanted: &Wanted,
         root: &Root,
@@ -99,12 +101,12 @@ impl Nominator {
     }
 
     /// For a stage that has no step of which nobody knows what it wrote.
-    pub(super) fn none() -> Self {
+    pub fn none() -> Self {
         Nominator { source: Source::Full { why: None }, unsettled: false, guard: Guard::now(), scratch: PathBuf::new() }
     }
 
     /// Begins one step. A recorder that cannot begin is given up for the rest of the stage.
-    pub(super) fn start(&mut self, root: &Root, baseline: &Baseline) -> Guard {
+    pub fn start(&mut self, root: &Root, baseline: &Baseline) -> Guard {
         let started = match &mut self.source {
             Source::Fanotify(recorder) => recorder.start(),
             Source::Dirwatch { watches, .. } => watches.start(),
@@ -127,7 +129,7 @@ impl Nominator {
     }
 
     /// Ends one step. All of the step's processes must be dead.
-    pub(super) fn take(&mut self, root: &Root, baseline: &Baseline) -> Answer {
+    pub fn take(&mut self, root: &Root, baseline: &Baseline) -> Answer {
         let (heard, events) = match &mut self.source {
             Source::Fanotify(recorder) => (complete(recorder.take(baseline)), recorder.heard()),
             Source::Dirwatch { watches, .. } => (heard_of(watches.take(baseline)), watches.heard()),
@@ -148,7 +150,7 @@ impl Nominator {
 
     /// Tells of directories that came or changed in the step that was looked at last. Watches that cannot be placed are given
     /// up for the rest of the stage.
-    pub(super) fn follow(&mut self, root: &Root, directories: Vec<(RootPath, Inode)>) {
+    pub fn follow(&mut self, root: &Root, directories: Vec<(RootPath, Inode)>) {
         let Source::Dirwatch { watches, .. } = &mut self.source else { return };
         let placed = watches.watch(directories.iter().map(|(path, inode)| (path.as_bytes(), *inode)));
         if let Err(refused) = placed {
@@ -157,7 +159,7 @@ impl Nominator {
     }
 
     /// Looks at everything once, if a step was answered with less. Nothing of the stage may be used before.
-    pub(super) fn settle(&mut self, root: &Root, baseline: &Baseline) -> Option<Answer> {
+    pub fn settle(&mut self, root: &Root, baseline: &Baseline) -> Option<Answer> {
         self.unsettled.then(|| self.instead(root, baseline, None))
     }
 
