@@ -12,18 +12,25 @@ mod failures;
 mod mapper;
 mod mounted;
 mod multistage;
+mod old_kernel;
 mod operations;
 mod outputs;
 mod recorders;
 mod registry;
+// tests/cells uses the rest of it.
+#[allow(dead_code)]
 mod replay;
 mod root;
 mod run;
 mod scale;
 mod settling;
 mod signals;
+// tests/cells uses the rest of it.
+#[allow(dead_code)]
 mod stage;
 mod support;
 mod sweep;
 mod trust;
+// tests/cells uses the rest of it.
+#[allow(dead_code)]
 mod world;
