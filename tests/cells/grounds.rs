@@ -57,6 +57,11 @@ impl Ground {
         !matches!(self, Ground::Plain(_))
     }
 
+    /// Whether an overlay has inode numbers that do not last: over another overlay, and in a user namespace.
+    pub fn hides_links(self, context: Context) -> bool {
+        self == Ground::Nested || (self.is_overlay() && context == Context::UserNamespace)
+    }
+
     /// Where `context` finds it below `top`.
     pub fn path(self, top: &Path, context: Context) -> PathBuf {
         let inside = self.is_overlay() || self == Ground::Plain("tmpfs");

@@ -74,7 +74,7 @@ impl Job {
         for dir in [place.join("scratch"), copies.join("copy")] {
             fs::create_dir_all(dir).unwrap();
         }
-        let links = if ground == Ground::Nested { Links::Hidden } else { Links::Shown };
+        let links = if ground.hides_links(context) { Links::Hidden } else { Links::Shown };
         let mut cell = Cell {
             ground,
             setting: Setting { links, ..Setting::new(rung, &place.join("scratch")) },

@@ -13,7 +13,7 @@ use crate::report;
 use crate::round::{self, Outcomes};
 
 /// Sequences of each cell in one round.
-const ROUND: u64 = 100;
+const ROUND: u64 = 40;
 
 /// What was done so far.
 #[derive(Default, Serialize, Deserialize)]

@@ -37,8 +37,8 @@ pub enum Settling {
 pub enum Links {
     /// That they have one inode.
     Shown,
-    /// Not always: on a nested overlay a file that was copied up for a link keeps its old number under its old name for a
-    /// while. A link of an earlier step of the stage may not be in the record then.
+    /// Not always: on a nested overlay, and on one that was mounted in a user namespace, a file that is copied up for a link
+    /// keeps its old number under its old name for a while. A link of an earlier step may not be in the record then.
     Hidden,
 }
 
