@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contexts::Context;
 use crate::grounds::{Ground, Grounds, lower_place, place, sequence};
+use crate::named;
 use crate::operations::{Operation, minimised};
 use crate::replay::Replay;
 use crate::stage::{Counted, Links, Rung, Setting};
@@ -31,6 +32,7 @@ pub struct Job {
 
 /// What a cell came to.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Outcome {
     pub ground: String,
     pub rung: String,
@@ -40,6 +42,10 @@ pub struct Outcome {
     /// Changed paths in all, and those of them that watches did not hear of.
     pub changes: usize,
     pub unheard: usize,
+    /// The seed of the first sequence.
+    pub first: u64,
+    /// Kinds of changes that were done by name, where the first seed is 0.
+    pub named: u64,
     /// Images that umoci unpacked.
     pub unpacked: u64,
     /// The first sequence that went wrong, and how.
@@ -82,9 +88,16 @@ impl Job {
             place,
             copies,
         };
-        let mut outcome = Outcome { ground: ground.name(), rung: rung.name().into(), ..Outcome::default() };
+        let mut outcome =
+            Outcome { ground: ground.name(), rung: rung.name().into(), first: self.first, ..Outcome::default() };
         outcome.verdict = cell.setting.verdict(&mut cell.replay);
         if outcome.verdict.starts_with("exact") {
+            if self.first == 0 {
+                match named::run(&cell.setting, &mut cell.replay, &cell.place, context, ground) {
+                    Ok(count) => outcome.named = count,
+                    Err(failure) => return Outcome { failure: Some(failure), ..outcome },
+                }
+            }
             for number in 0..self.sequences {
                 if let Err(failure) = cell.sequence(self.first, number, &mut outcome) {
                     outcome.failure = Some(failure);

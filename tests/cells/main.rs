@@ -9,6 +9,9 @@
 
 // Shared with the other tests, which use the rest of these modules.
 #[allow(dead_code)]
+#[path = "../../watcher/tests/it/changes.rs"]
+mod changes;
+#[allow(dead_code)]
 #[path = "../it/mapper.rs"]
 mod mapper;
 #[allow(dead_code)]
@@ -32,6 +35,7 @@ mod world;
 mod contexts;
 mod grounds;
 mod job;
+mod named;
 mod report;
 mod round;
 mod soak;

@@ -47,6 +47,9 @@ fn judge(context: Context, cell: &Outcome, sequences: u64) -> Option<String> {
     if feasible && (cell.sequences, cell.unpacked) != (sequences, sequences.div_ceil(20)) {
         return Some(format!("{} sequences, {} unpacked", cell.sequences, cell.unpacked));
     }
+    if feasible && cell.first == 0 && cell.named < 50 {
+        return Some(format!("only {} kinds of changes were done by name", cell.named));
+    }
     (feasible && cell.changes < least).then(|| format!("only {} changes were made", cell.changes))
 }
 
@@ -56,9 +59,10 @@ pub fn print(outcomes: &Outcomes) {
     for (context, cells) in outcomes {
         lines.push(format!("\n{:<17} {:<9} {} rights", "", "", context.name()));
         let line = |cell: &Outcome| {
-            let Outcome { ground, rung, verdict, sequences, changes, unheard, unpacked, .. } = cell;
-            let counts =
-                format!("{sequences:>6} sequences {changes:>8} changes {unheard:>6} unheard {unpacked:>5} unpacked");
+            let Outcome { ground, rung, verdict, sequences, changes, unheard, named, unpacked, .. } = cell;
+            let counts = format!(
+                "{named:>3} kinds {sequences:>6} sequences {changes:>8} changes {unheard:>6} unheard {unpacked:>5} unpacked"
+            );
             format!("{ground:<17} {rung:<9} {verdict:<50} {}", if is_feasible(cell) { counts } else { String::new() })
         };
         let mut rows: Vec<&Outcome> = cells.iter().collect();

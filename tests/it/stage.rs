@@ -2,7 +2,7 @@
 //! told of new directories, and settled at the end. After a step with an exact rung, and after the settling with directory
 //! watches, nothing may be missed. What a watch may miss until then is what was written through a second name.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use silt::build::{Answer, Nominator, RecorderChoice, SnapshotMode, Verify, Wanted};
@@ -139,6 +139,27 @@ impl Setting {
         }
         replay.is_faithful()?;
         Ok(counted)
+    }
+
+    /// A stage of one step on what stands in the root, which does `act`; the paths that are missed until it is settled.
+    ///
+    /// # Errors
+    /// What was missed after all, or how the layers or the record are not as the disk is.
+    pub fn change(&self, replay: &mut Replay, act: impl FnOnce()) -> Result<BTreeSet<RootPath>, String> {
+        replay.begin_as_it_is();
+        let mut nominator = self.open(replay).map_err(|refused| format!("{refused:#}"))?;
+        nominator.start(&replay.root, &replay.baseline);
+        act();
+        let answer = nominator.take(&replay.root, &replay.baseline);
+        let (all, some) = (replay.diff(&Candidates::Everything), replay.diff(&answer.candidates));
+        let unheard = differing(&some.changes, &all.changes).into_iter().collect();
+        replay.put(some)?;
+        if let Some(answer) = nominator.settle(&replay.root, &replay.baseline) {
+            let settled = replay.diff(&answer.candidates);
+            replay.put(settled)?;
+        }
+        replay.is_faithful()?;
+        Ok(unheard)
     }
 
     /// Compares what was nominated with everything, and goes on from there.
