@@ -133,15 +133,15 @@ impl Cell {
                 self.run(&base, &steps)
             }
         };
-        let counted = counted.or_else(|error| match lower {
-            Some(_) => Err(format!("{error}\nafter\n{}", self.replay.world.log())),
-            None => Err(self.shortest(&base, &steps)),
+        let counted = counted.map_err(|error| match lower {
+            Some(_) => format!("{error}\nafter\n{}", self.replay.world.log()),
+            None => self.shortest(&base, &steps),
         });
         let counted = counted.map_err(|how| format!("seed {}: {how}", first + number))?;
         outcome.sequences += 1;
         outcome.changes += counted.changes;
         outcome.unheard += counted.unheard;
-        if number % UNPACKED == 0 {
+        if number.is_multiple_of(UNPACKED) {
             let unpacked = unpacked::compare(&self.replay, &self.copies);
             unpacked
                 .map_err(|how| format!("seed {}: umoci: {how}\nafter\n{}", first + number, self.replay.world.log()))?;

@@ -7,6 +7,7 @@ mod agreement;
 mod architecture;
 mod container;
 mod differ;
+mod edges;
 mod events;
 mod failures;
 mod mapper;
