@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 pub use error::Error;
 pub use mode::{RecorderChoice, SnapshotMode, Snapshots, Verify};
+pub use nominator::{Answer, Nominator, Wanted};
 pub use protected::{inside, mounts_below};
 pub use site::{Place, Site};
 pub use timings::{Timings, Totals};

@@ -17,20 +17,23 @@ use crate::snapshot::{Attributes, Baseline, Candidates, Guard, SweepOptions, Tic
 use source::Source;
 
 /// What the choice depends on besides the machine.
-pub(super) struct Wanted {
-    pub(super) mode: SnapshotMode,
-    pub(super) choice: RecorderChoice,
+pub struct Wanted {
+    /// How changes are found.
+    pub mode: SnapshotMode,
+    /// What was asked for.
+    pub choice: RecorderChoice,
     /// Where each step is checked alone, each must be exact alone.
-    pub(super) verify: Verify,
-    pub(super) snapshots: Snapshots,
+    pub verify: Verify,
+    /// When they are looked for.
+    pub snapshots: Snapshots,
     /// How many RUN steps the stage has.
-    pub(super) runs: usize,
+    pub runs: usize,
     /// How recorders record.
-    pub(super) options: Options,
+    pub options: Options,
 }
 
 /// What nominates the candidates of a stage's RUN steps.
-pub(super) struct Nominator {
+pub struct Nominator {
     source: Source,
     /// A step was answered with less than everything, and nothing has made up for it yet.
     unsettled: bool,
@@ -43,18 +46,20 @@ pub(super) struct Nominator {
 }
 
 /// What a nominator answers for one step.
-pub(super) struct Answer {
-    pub(super) candidates: Candidates,
+pub struct Answer {
+    /// Where to look.
+    /// Where to look.
+    pub candidates: Candidates,
     /// The name that timings give it.
-    pub(super) recorder: &'static str,
+    pub recorder: &'static str,
     /// Why a better recorder was not used.
-    pub(super) why: Option<String>,
+    pub why: Option<String>,
     /// Why what was hoped for did not come, where this answer makes up for it. It is to be said with what that cost.
-    pub(super) lost: Option<String>,
+    pub lost: Option<String>,
     /// Events read from the kernel.
-    pub(super) events: u64,
+    pub events: u64,
     /// Paths stat-ed to find the candidates.
-    pub(super) stats: u64,
+    pub stats: u64,
 }
 
 impl Nominator {
@@ -62,19 +67,19 @@ impl Nominator {
     ///
     /// # Errors
     /// A recorder that was asked for by name and is refused.
-    pub(super) fn open(wanted: &Wanted, root: &Root, scratch: PathBuf, baseline: &Baseline) -> Result<Self> {
+    pub fn open(wanted: &Wanted, root: &Root, scratch: PathBuf, baseline: &Baseline) -> Result<Self> {
         let source = Source::open(wanted, root, &scratch, baseline)?;
         Ok(Nominator { source, unsettled: false, given_up: None, guard: Guard::now(), scratch })
     }
 
     /// For a stage that has no step of which nobody knows what it wrote.
-    pub(super) fn none() -> Self {
+    pub fn none() -> Self {
         let (source, guard, scratch) = (Source::Full { why: None }, Guard::now(), PathBuf::new());
         Nominator { source, unsettled: false, given_up: None, guard, scratch }
     }
 
     /// Begins one step. A recorder that cannot begin is given up for the rest of the stage.
-    pub(super) fn start(&mut self, root: &Root, baseline: &Baseline) -> Guard {
+    pub fn start(&mut self, root: &Root, baseline: &Baseline) -> Guard {
         let started = match &mut self.source {
             Source::Fanotify(recorder) => recorder.start(),
             Source::Dirwatch { watches, .. } => watches.start(),
@@ -98,7 +103,7 @@ impl Nominator {
     }
 
     /// Ends one step. All of the step's processes must be dead.
-    pub(super) fn take(&mut self, root: &Root, baseline: &Baseline) -> Answer {
+    pub fn take(&mut self, root: &Root, baseline: &Baseline) -> Answer {
         let (heard, events) = match &mut self.source {
             Source::Fanotify(recorder) => (complete(recorder.take(baseline)), recorder.heard()),
             Source::Dirwatch { watches, .. } => (heard_of(watches.take(baseline)), watches.heard()),
@@ -119,7 +124,7 @@ impl Nominator {
     }
 
     /// The same for the only snapshot of a stage: nothing is left to settle.
-    pub(super) fn take_settled(&mut self, root: &Root, baseline: &Baseline) -> Answer {
+    pub fn take_settled(&mut self, root: &Root, baseline: &Baseline) -> Answer {
         let heard = self.take(root, baseline);
         let events = heard.events;
         let answer = self.settle(root, baseline).unwrap_or(heard);
@@ -128,7 +133,7 @@ impl Nominator {
 
     /// Tells of directories that came or changed in the step that was looked at last. Watches that cannot be placed are given
     /// up for the rest of the stage.
-    pub(super) fn follow(&mut self, root: &Root, directories: Vec<(RootPath, Inode)>) {
+    pub fn follow(&mut self, root: &Root, directories: Vec<(RootPath, Inode)>) {
         let Source::Dirwatch { watches, .. } = &mut self.source else { return };
         let placed = watches.watch(directories.iter().map(|(path, inode)| (path.as_bytes(), *inode)));
         if let Err(refused) = placed {
@@ -137,12 +142,12 @@ impl Nominator {
     }
 
     /// Whether no step was answered with less than everything, or that was made up for.
-    pub(super) fn is_settled(&self) -> bool {
+    pub fn is_settled(&self) -> bool {
         !self.unsettled
     }
 
     /// Looks at everything once, if a step was answered with less. Nothing of the stage may be used before.
-    pub(super) fn settle(&mut self, root: &Root, baseline: &Baseline) -> Option<Answer> {
+    pub fn settle(&mut self, root: &Root, baseline: &Baseline) -> Option<Answer> {
         let lost = self.given_up.take();
         self.unsettled.then(|| self.instead(root, baseline, None).after(lost))
     }

@@ -8,6 +8,7 @@ mod architecture;
 mod container;
 mod crowd;
 mod differ;
+mod edges;
 mod events;
 mod failures;
 mod losses;
@@ -16,18 +17,27 @@ mod mapper;
 mod modes;
 mod mounted;
 mod multistage;
+mod old_kernel;
 mod operations;
 mod outputs;
 mod pod;
 mod protected;
 mod recorders;
 mod registry;
+// tests/cells uses the rest of it.
+#[allow(dead_code)]
 mod replay;
 mod root;
 mod run;
 mod scale;
+mod settling;
 mod signals;
+// tests/cells uses the rest of it.
+#[allow(dead_code)]
+mod stage;
 mod support;
 mod sweep;
 mod trust;
+// tests/cells uses the rest of it.
+#[allow(dead_code)]
 mod world;

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{repository, run, scratch};
 
 /// The capabilities that Docker gives a container, and no others.
-const CAPABILITIES: [&str; 14] = [
+pub const CAPABILITIES: [&str; 14] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "FOWNER",
