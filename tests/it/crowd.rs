@@ -11,7 +11,7 @@ use crate::support::{bases, image};
 
 const BUILDS: usize = 20;
 
-/// Enough for a quarter of the builds or so: each has a tree of some 240 directories.
+/// Enough for thirteen of the builds: each has a tree of some 230 directories.
 const WATCHES: usize = 3_000;
 
 /// A user namespace in which root is root and most other users are themselves, for as long as this lives.
