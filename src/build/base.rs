@@ -174,4 +174,22 @@ mod tests {
         let error = Verified::new(content, &wrong).finish().expect_err("differs").to_string();
         assert!(error.contains(right.0.as_str()) && error.contains(wrong.0.as_str()), "{error}");
     }
+
+    #[test]
+    fn files_where_the_context_stands_are_refused() {
+        let path = |text: &str| RootPath::clean(text).expect("a path");
+        let check = |skipped: &str, refused: bool| {
+            let outcome = refuse_conflicts(&[Skipped::Protected(path(skipped))], &[path("data/context")]);
+            assert_eq!(outcome.is_err(), refused, "{skipped}: {outcome:?}");
+            let text = outcome.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(!refused || (text.contains(&format!("/{skipped}, ")) && text.contains("/data/context:")), "{text}");
+        };
+        check("data/context/file", true);
+        check("data/context/a/b", true);
+        check("data", true);
+        check("data/context", false);
+        check("data/context-2/file", false);
+        check("proc", false);
+        assert!(refuse_conflicts(&[Skipped::Protected(path("proc/x"))], &[]).is_ok());
+    }
 }
