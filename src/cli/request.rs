@@ -113,6 +113,7 @@ pub(super) fn policy(flags: &Flags) -> Policy {
         skip_tls_verify_push: flags.skip_tls_verify,
         insecure_registries: flags.insecure_registry.iter().cloned().collect(),
         skip_tls_verify_registries: flags.skip_tls_verify_registry.iter().cloned().collect(),
+        ..Policy::default()
     }
 }
 

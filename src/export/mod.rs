@@ -52,9 +52,8 @@ pub fn to_all(image: &Image, blobs: &BlobDir, client: &Client, destinations: &mu
     if let Some(path) = &destinations.tar_path {
         store::write_archive(path, image, blobs, &archive_names(&destinations.push)).context("--tar-path")?;
     }
-    for reference in destinations.push.iter().filter(|_| !destinations.no_push) {
-        let pushed = client.push(reference, image, blobs)?;
-        tracing::info!("pushed {reference}@{pushed}");
+    if !destinations.no_push {
+        client.push_to_all(&destinations.push, image, blobs)?;
     }
     client.may_publish("the digest")?;
     tell(destinations, &digest)?;

@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::fake::{Answer, Fake, Request};
-use super::transport::Timeouts;
-use super::{Client, Error, Policy};
+use super::{Backoff, Client, Error, Policy, Timeouts};
 use crate::oci::{
     Compression, Descriptor, DiffId, Digest, Encoded, Format, History, Image, MediaType, Platform, Reference,
 };
@@ -71,7 +70,9 @@ impl Sample {
 
 fn client() -> Client {
     let [connect, stall, commit] = [1000, 400, 400].map(Duration::from_millis);
-    Client::with_timeouts(Policy::default(), Timeouts { connect, stall, commit }).expect("a client")
+    let backoff = Backoff { first: Duration::from_millis(1), ..Backoff::default() };
+    Client::new(Policy { timeouts: Timeouts { connect, stall, commit }, backoff, ..Policy::default() })
+        .expect("a client")
 }
 
 fn reference(text: &str) -> Reference {
