@@ -3,6 +3,7 @@
 //! The binaries call [`executor`] and exit with what it returns. The thread that takes signals ends the process itself,
 //! with the function that the binary passes in.
 
+mod credentials;
 mod env;
 mod flags;
 mod ground;
@@ -123,6 +124,7 @@ fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
 
 fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>) -> Result<Request> {
     let control = Arc::clone(control);
+    let client = registry::Client::new(request::policy(flags))?;
     Ok(Request {
         context: request::context_dir(&flags.context)?,
         dockerfile: flags.dockerfile.clone(),
@@ -134,7 +136,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         recorder: request::recorder(flags),
         verify: request::verify(flags),
         platform: Platform::host(),
-        registry: registry::Client::new(request::policy(flags))?
+        registry: credentials::identified(client, env, request::sources(flags)?)?
             .publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,
     })

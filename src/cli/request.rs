@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::env::Env;
 use super::flags::{self, Flags};
 use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Verify, inside};
+use crate::credentials::Sources;
 use crate::export::{Destinations, DigestFile};
 use crate::oci::Reference;
 use crate::registry::Policy;
@@ -117,6 +118,12 @@ pub(super) fn policy(flags: &Flags) -> Policy {
     }
 }
 
+/// Where credentials are looked for.
+pub(super) fn sources(flags: &Flags) -> Result<Sources> {
+    let sources = Sources::parse(flags.credential_helpers.iter().map(String::as_str));
+    sources.map_err(|why| anyhow!("--credential-helpers: {why}"))
+}
+
 /// Where the result goes.
 ///
 /// # Errors
@@ -164,6 +171,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::credentials::Source;
 
     fn flags(args: &[&str]) -> Flags {
         Flags::try_parse_from([&["executor"], args].concat()).expect("flags")
@@ -183,6 +191,16 @@ mod tests {
         assert!(destinations(&flags(&["--no-push"])).expect("ok").no_push);
         let error = format!("{:#}", destinations(&flags(&["-d", "team/App"])).expect_err("no image name"));
         assert!(error.contains("--destination=team/App"), "{error}");
+    }
+
+    #[test]
+    fn sources_of_credentials() {
+        assert_eq!(sources(&flags(&[])).expect("all"), Sources::default());
+        assert!(!sources(&flags(&["--credential-helpers="])).expect("none").has(Source::Env));
+        let two = sources(&flags(&["--credential-helpers=ecr", "--credential-helpers", "env"])).expect("two");
+        assert!(two.has(Source::Env) && two.has(Source::Ecr) && !two.has(Source::Google));
+        let error = sources(&flags(&["--credential-helpers=aws"])).expect_err("unknown").to_string();
+        assert!(error.contains("--credential-helpers: \"aws\" is not one of env"), "{error}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct Network {
     pub names: Arc<dyn reqwest::dns::Resolve>,
     /// The certificates to trust.
     pub tls: rustls::ClientConfig,
-    /// The way to other machines; without it, the one that the environment names, if reqwest may look.
+    /// The way to other machines, where it is not direct.
     pub proxy: Option<reqwest::Proxy>,
     /// How we are known.
     pub user_agent: String,
@@ -185,10 +185,12 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
+        let mut tls = network.tls.clone();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let builder = || {
             Client::builder()
                 .user_agent(&network.user_agent)
-                .tls_backend_preconfigured(network.tls.clone())
+                .tls_backend_preconfigured(tls.clone())
                 .dns_resolver(network.names.clone())
                 .http1_only()
                 .redirect(reqwest::redirect::Policy::none())

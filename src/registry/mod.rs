@@ -42,6 +42,7 @@ pub use pull::Resolved;
 pub use route::Routes;
 pub use trust::Authorities;
 
+use crate::credentials::Network;
 use crate::oci::{Digest, Image, Platform, Reference, Repository};
 use crate::store::BlobDir;
 use endpoint::Endpoint;
@@ -93,6 +94,14 @@ impl Client {
     #[must_use]
     pub fn identified_by(self, find: impl Fn(&str, &str) -> Result<Identity, String> + Send + Sync + 'static) -> Self {
         Client { finder: Arc::new(find), ..self }
+    }
+
+    /// How this client finds and trusts hosts, for those who look for its credentials.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn network(&self) -> Result<Network, Error> {
+        self.transport.network()
     }
 
     /// Whether `what` may still be published; otherwise [`Error::Stopped`].

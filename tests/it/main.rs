@@ -6,6 +6,7 @@
 mod agreement;
 mod architecture;
 mod container;
+mod credentials;
 mod differ;
 mod events;
 mod failures;

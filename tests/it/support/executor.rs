@@ -23,6 +23,7 @@ pub struct Build {
     machine: File,
     prefix: Vec<OsString>,
     args: Vec<OsString>,
+    variables: Vec<(String, OsString)>,
 }
 
 impl Build {
@@ -36,7 +37,7 @@ impl Build {
         let machine = machine(wanted);
         let dir = scratch();
         fs::create_dir(dir.path().join("context")).unwrap();
-        let build = Build { dir, machine, prefix: Vec::new(), args: Vec::new() };
+        let build = Build { dir, machine, prefix: Vec::new(), args: Vec::new(), variables: Vec::new() };
         let place = |option: &str, name: &str| format!("--{option}={}", build.dir.path().join(name).display());
         let args =
             [place("context", "context"), place("build-root", "build"), place("dockerfile", "context/Dockerfile")];
@@ -68,6 +69,12 @@ impl Build {
         self
     }
 
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Build {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
     /// Starts the executor through another program, such as `setpriv`, given with its arguments.
     pub fn through(mut self, program: &[&str]) -> Build {
         self.prefix = program.iter().map(OsString::from).collect();
@@ -94,6 +101,7 @@ impl Build {
         }
         let output = |name: &str| File::create(self.dir.path().join(name)).unwrap();
         command.args(&self.args).env("BENCHMARK_FILE", self.dir.path().join("benchmark.json"));
+        command.envs(self.variables);
         command.stdin(Stdio::null()).stdout(output("stdout")).stderr(output("stderr"));
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Running { child, dir: self.dir, _machine: self.machine }
