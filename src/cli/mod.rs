@@ -94,7 +94,7 @@ fn carry_out(
     control: &Arc<Control>,
     timings: &Timings,
 ) -> Result<(), build::Error> {
-    let mut destinations = request::destinations(flags)?;
+    let mut destinations = request::destinations(flags, env)?;
     let request = request(flags, env, prepared, control)?;
     let site = site(flags, prepared, &request.context)?;
     if !(flags.no_push || flags.skip_push_permission_check) {
@@ -134,7 +134,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         recorder: request::recorder(flags),
         verify: request::verify(flags),
         platform: Platform::host(),
-        registry: registry::Client::new(request::policy(flags))?
+        registry: registry::Client::new(request::policy(flags, env)?)?
             .publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,
     })
