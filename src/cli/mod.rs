@@ -95,7 +95,7 @@ fn carry_out(
     control: &Arc<Control>,
     timings: &Timings,
 ) -> Result<(), build::Error> {
-    let mut destinations = request::destinations(flags)?;
+    let mut destinations = request::destinations(flags, env)?;
     let request = request(flags, env, prepared, control)?;
     let site = site(flags, prepared, &request.context)?;
     if !(flags.no_push || flags.skip_push_permission_check) {
@@ -124,7 +124,7 @@ fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
 
 fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>) -> Result<Request> {
     let control = Arc::clone(control);
-    let client = registry::Client::new(request::policy(flags))?;
+    let client = registry::Client::new(request::policy(flags, env)?)?;
     Ok(Request {
         context: request::context_dir(&flags.context)?,
         dockerfile: flags.dockerfile.clone(),

@@ -12,7 +12,7 @@ use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Verify, in
 use crate::credentials::Sources;
 use crate::export::{Destinations, DigestFile};
 use crate::oci::Reference;
-use crate::registry::Policy;
+use crate::registry::{Authorities, Policy, Proxies};
 use crate::rootfs::RootPath;
 use crate::store::LayoutSource;
 
@@ -106,15 +106,30 @@ pub(super) fn ignored(flags: &Flags, place: &Place) -> Result<Vec<RootPath>> {
 }
 
 /// How registries are spoken to.
-pub(super) fn policy(flags: &Flags) -> Policy {
-    Policy {
+///
+/// # Errors
+/// A proxy that is none.
+pub(super) fn policy(flags: &Flags, env: &Env) -> Result<Policy> {
+    Ok(Policy {
         insecure_pull: flags.insecure_pull,
         insecure_push: flags.insecure,
         skip_tls_verify_pull: flags.skip_tls_verify_pull,
         skip_tls_verify_push: flags.skip_tls_verify,
         insecure_registries: flags.insecure_registry.iter().cloned().collect(),
         skip_tls_verify_registries: flags.skip_tls_verify_registry.iter().cloned().collect(),
+        authorities: authorities(env),
+        proxies: Proxies::of_variables(|name| env.get(name))?,
+        client_type: env.get("UPSTREAM_CLIENT_TYPE").map(str::to_owned),
         ..Policy::default()
+    })
+}
+
+/// `SSL_CERT_FILE`, and `SSL_CERT_DIR`, a list as Go and OpenSSL read it.
+fn authorities(env: &Env) -> Authorities {
+    let directories = env.get("SSL_CERT_DIR").unwrap_or_default().split(':').filter(|dir| !dir.is_empty());
+    Authorities {
+        file: env.get("SSL_CERT_FILE").map(PathBuf::from),
+        directories: directories.map(PathBuf::from).collect(),
     }
 }
 
@@ -128,19 +143,21 @@ pub(super) fn sources(flags: &Flags) -> Result<Sources> {
 ///
 /// # Errors
 /// A destination that is no image name, or none at all without `--no-push`, as in kaniko.
-pub(super) fn destinations(flags: &Flags) -> Result<Destinations> {
+pub(super) fn destinations(flags: &Flags, env: &Env) -> Result<Destinations> {
     let parse = |name: &String| name.parse::<Reference>().with_context(|| format!("--destination={name}"));
     let push = flags.destination.iter().map(parse).collect::<Result<Vec<_>>>()?;
     if push.is_empty() && !flags.no_push {
         bail!("give --destination=IMAGE, or --no-push to build only");
     }
     let digest_file = flags.digest_file.as_deref().map(DigestFile::open).transpose().context("--digest-file")?;
+    let builder_output = env.get("BUILDER_OUTPUT").map(|dir| DigestFile::open(&Path::new(dir).join("images")));
     Ok(Destinations {
         push,
         no_push: flags.no_push,
         tar_path: flags.tar_path.clone(),
         oci_layout_path: flags.oci_layout_path.clone(),
         digest_file,
+        builder_output: builder_output.transpose().context("BUILDER_OUTPUT")?,
         ..Destinations::default()
     })
 }
@@ -187,9 +204,10 @@ mod tests {
 
     #[test]
     fn a_build_without_destination_must_say_so() {
-        assert!(destinations(&flags(&[])).is_err());
-        assert!(destinations(&flags(&["--no-push"])).expect("ok").no_push);
-        let error = format!("{:#}", destinations(&flags(&["-d", "team/App"])).expect_err("no image name"));
+        assert!(destinations(&flags(&[]), &Env::default()).is_err());
+        assert!(destinations(&flags(&["--no-push"]), &Env::default()).expect("ok").no_push);
+        let error =
+            format!("{:#}", destinations(&flags(&["-d", "team/App"]), &Env::default()).expect_err("no image name"));
         assert!(error.contains("--destination=team/App"), "{error}");
     }
 

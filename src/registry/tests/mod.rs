@@ -1,5 +1,10 @@
 //! The client against registries that do what real ones rarely do. The everyday is in `tests/it/registry.rs`, with a real one.
 
+mod credentials;
+mod resumed;
+mod routes;
+mod several;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -69,10 +74,14 @@ impl Sample {
 }
 
 fn client() -> Client {
+    Client::new(policy()).expect("a client")
+}
+
+/// The default but for its patience.
+fn policy() -> Policy {
     let [connect, stall, commit] = [1000, 400, 400].map(Duration::from_millis);
     let backoff = Backoff { first: Duration::from_millis(1), ..Backoff::default() };
-    Client::new(Policy { timeouts: Timeouts { connect, stall, commit }, backoff, ..Policy::default() })
-        .expect("a client")
+    Policy { timeouts: Timeouts { connect, stall, commit }, backoff, ..Policy::default() }
 }
 
 fn reference(text: &str) -> Reference {
