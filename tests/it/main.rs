@@ -23,5 +23,6 @@ mod scale;
 mod signals;
 mod support;
 mod sweep;
+mod transport;
 mod trust;
 mod world;
