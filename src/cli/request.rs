@@ -12,7 +12,7 @@ use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Verify, in
 use crate::credentials::Sources;
 use crate::export::{Destinations, DigestFile};
 use crate::oci::Reference;
-use crate::registry::{Authorities, Policy, Proxies};
+use crate::registry::{Authorities, Policy, Protocols, Proxies};
 use crate::rootfs::RootPath;
 use crate::store::LayoutSource;
 
@@ -119,9 +119,17 @@ pub(super) fn policy(flags: &Flags, env: &Env) -> Result<Policy> {
         skip_tls_verify_registries: flags.skip_tls_verify_registry.iter().cloned().collect(),
         authorities: authorities(env),
         proxies: Proxies::of_variables(|name| env.get(name))?,
+        protocols: protocols(env),
         client_type: env.get("UPSTREAM_CLIENT_TYPE").map(str::to_owned),
         ..Policy::default()
     })
+}
+
+/// `DISABLE_HTTP2`, and what Go programs are told by `GODEBUG`.
+fn protocols(env: &Env) -> Protocols {
+    let disabled = env.get("DISABLE_HTTP2").is_some_and(|value| value != "0" && value != "false");
+    let debug = env.get("GODEBUG").unwrap_or_default().split(',').any(|setting| setting == "http2client=0");
+    if disabled || debug { Protocols::Http1 } else { Protocols::All }
 }
 
 /// `SSL_CERT_FILE`, and `SSL_CERT_DIR`, a list as Go and OpenSSL read it.

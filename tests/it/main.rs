@@ -24,5 +24,6 @@ mod scale;
 mod signals;
 mod support;
 mod sweep;
+mod transport;
 mod trust;
 mod world;

@@ -31,7 +31,7 @@ const LONGEST: usize = 1 << 20;
 pub struct Network {
     /// Names to addresses.
     pub names: Arc<dyn reqwest::dns::Resolve>,
-    /// The certificates to trust.
+    /// The certificates to trust. HTTP/1.1 is all that is spoken.
     pub tls: rustls::ClientConfig,
     /// The way to other machines, where it is not direct.
     pub proxy: Option<reqwest::Proxy>,
@@ -158,12 +158,10 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        let mut tls = network.tls.clone();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let builder = || {
             Client::builder()
                 .user_agent(&network.user_agent)
-                .tls_backend_preconfigured(tls.clone())
+                .tls_backend_preconfigured(network.tls.clone())
                 .dns_resolver(network.names.clone())
                 .http1_only()
                 .redirect(reqwest::redirect::Policy::none())
