@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::credentials::Environment;
+
 /// What the environment says, read once.
 #[derive(Clone, Debug, Default)]
 pub struct Env(Vec<(String, String)>);
@@ -17,6 +19,11 @@ impl Env {
     /// The value of `name`, if it is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// All variables, for those who look for credentials in them.
+    pub fn environment(&self) -> Environment {
+        self.0.iter().cloned().collect()
     }
 
     /// The file for timings: `BENCHMARK_FILE`, where `false` means none, as in kaniko.

@@ -139,6 +139,10 @@ pub struct Flags {
     #[arg(long, action = ArgAction::Append, value_name = "HOST[:PORT]")]
     pub skip_tls_verify_registry: Vec<String>,
 
+    /// Where credentials are looked for besides config.json: env, google, ecr, acr, gitlab; empty for none [default: all]
+    #[arg(long, action = ArgAction::Append, value_name = "SOURCE")]
+    pub credential_helpers: Vec<String>,
+
     /// Do not check before the build that the destinations can be pushed to
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = go_bool)]
     pub skip_push_permission_check: bool,

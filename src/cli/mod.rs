@@ -3,6 +3,7 @@
 //! The binaries call [`executor`] and exit with what it returns. The thread that takes signals ends the process itself,
 //! with the function that the binary passes in.
 
+mod credentials;
 mod env;
 mod flags;
 mod ground;
@@ -94,7 +95,7 @@ fn carry_out(
     control: &Arc<Control>,
     timings: &Timings,
 ) -> Result<(), build::Error> {
-    let mut destinations = request::destinations(flags)?;
+    let mut destinations = request::destinations(flags, env)?;
     let request = request(flags, env, prepared, control)?;
     let site = site(flags, prepared, &request.context)?;
     if !(flags.no_push || flags.skip_push_permission_check) {
@@ -123,6 +124,7 @@ fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
 
 fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>) -> Result<Request> {
     let control = Arc::clone(control);
+    let client = registry::Client::new(request::policy(flags, env)?)?;
     Ok(Request {
         context: request::context_dir(&flags.context)?,
         dockerfile: flags.dockerfile.clone(),
@@ -136,7 +138,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         max_watches: flags.max_watches,
         verify: request::verify(flags),
         platform: Platform::host(),
-        registry: registry::Client::new(request::policy(flags))?
+        registry: credentials::identified(client, env, request::sources(flags)?)?
             .publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,
     })

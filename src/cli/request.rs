@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use tracing::info;
 
 use super::env::Env;
 use super::flags::{self, Flags};
 use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Snapshots, Verify, inside};
+use crate::credentials::Sources;
 use crate::export::{Destinations, DigestFile};
 use crate::oci::Reference;
-use crate::registry::Policy;
+use crate::registry::{Authorities, Policy, Protocols, Proxies};
 use crate::rootfs::RootPath;
 use crate::store::LayoutSource;
 
@@ -106,34 +107,66 @@ pub(super) fn ignored(flags: &Flags, place: &Place) -> Result<Vec<RootPath>> {
 }
 
 /// How registries are spoken to.
-pub(super) fn policy(flags: &Flags) -> Policy {
-    Policy {
+///
+/// # Errors
+/// A proxy that is none.
+pub(super) fn policy(flags: &Flags, env: &Env) -> Result<Policy> {
+    Ok(Policy {
         insecure_pull: flags.insecure_pull,
         insecure_push: flags.insecure,
         skip_tls_verify_pull: flags.skip_tls_verify_pull,
         skip_tls_verify_push: flags.skip_tls_verify,
         insecure_registries: flags.insecure_registry.iter().cloned().collect(),
         skip_tls_verify_registries: flags.skip_tls_verify_registry.iter().cloned().collect(),
+        authorities: authorities(env),
+        proxies: Proxies::of_variables(|name| env.get(name))?,
+        protocols: protocols(env),
+        client_type: env.get("UPSTREAM_CLIENT_TYPE").map(str::to_owned),
+        ..Policy::default()
+    })
+}
+
+/// `DISABLE_HTTP2`, and what Go programs are told by `GODEBUG`.
+fn protocols(env: &Env) -> Protocols {
+    let disabled = env.get("DISABLE_HTTP2").is_some_and(|value| value != "0" && value != "false");
+    let debug = env.get("GODEBUG").unwrap_or_default().split(',').any(|setting| setting == "http2client=0");
+    if disabled || debug { Protocols::Http1 } else { Protocols::All }
+}
+
+/// `SSL_CERT_FILE`, and `SSL_CERT_DIR`, a list as Go and OpenSSL read it.
+fn authorities(env: &Env) -> Authorities {
+    let directories = env.get("SSL_CERT_DIR").unwrap_or_default().split(':').filter(|dir| !dir.is_empty());
+    Authorities {
+        file: env.get("SSL_CERT_FILE").map(PathBuf::from),
+        directories: directories.map(PathBuf::from).collect(),
     }
+}
+
+/// Where credentials are looked for.
+pub(super) fn sources(flags: &Flags) -> Result<Sources> {
+    let sources = Sources::parse(flags.credential_helpers.iter().map(String::as_str));
+    sources.map_err(|why| anyhow!("--credential-helpers: {why}"))
 }
 
 /// Where the result goes.
 ///
 /// # Errors
 /// A destination that is no image name, or none at all without `--no-push`, as in kaniko.
-pub(super) fn destinations(flags: &Flags) -> Result<Destinations> {
+pub(super) fn destinations(flags: &Flags, env: &Env) -> Result<Destinations> {
     let parse = |name: &String| name.parse::<Reference>().with_context(|| format!("--destination={name}"));
     let push = flags.destination.iter().map(parse).collect::<Result<Vec<_>>>()?;
     if push.is_empty() && !flags.no_push {
         bail!("give --destination=IMAGE, or --no-push to build only");
     }
     let digest_file = flags.digest_file.as_deref().map(DigestFile::open).transpose().context("--digest-file")?;
+    let builder_output = env.get("BUILDER_OUTPUT").map(|dir| DigestFile::open(&Path::new(dir).join("images")));
     Ok(Destinations {
         push,
         no_push: flags.no_push,
         tar_path: flags.tar_path.clone(),
         oci_layout_path: flags.oci_layout_path.clone(),
         digest_file,
+        builder_output: builder_output.transpose().context("BUILDER_OUTPUT")?,
         ..Destinations::default()
     })
 }
@@ -183,6 +216,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::credentials::Source;
 
     fn flags(args: &[&str]) -> Flags {
         Flags::try_parse_from([&["executor"], args].concat()).expect("flags")
@@ -198,9 +232,10 @@ mod tests {
 
     #[test]
     fn a_build_without_destination_must_say_so() {
-        assert!(destinations(&flags(&[])).is_err());
-        assert!(destinations(&flags(&["--no-push"])).expect("ok").no_push);
-        let error = format!("{:#}", destinations(&flags(&["-d", "team/App"])).expect_err("no image name"));
+        assert!(destinations(&flags(&[]), &Env::default()).is_err());
+        assert!(destinations(&flags(&["--no-push"]), &Env::default()).expect("ok").no_push);
+        let error =
+            format!("{:#}", destinations(&flags(&["-d", "team/App"]), &Env::default()).expect_err("no image name"));
         assert!(error.contains("--destination=team/App"), "{error}");
     }
 
@@ -213,6 +248,16 @@ mod tests {
         assert_eq!(mode(&["--snapshot-mode=redo", "--use-new-run"]).expect("ok"), SnapshotMode::Events);
         assert!(mode(&["--snapshot-mode=redo", "--recorder=sweep"]).is_err(), "the recorder would not be used");
         assert_eq!(snapshots(&flags(&["--single-snapshot"])), Snapshots::EachStage);
+    }
+
+    #[test]
+    fn sources_of_credentials() {
+        assert_eq!(sources(&flags(&[])).expect("all"), Sources::default());
+        assert!(!sources(&flags(&["--credential-helpers="])).expect("none").has(Source::Env));
+        let two = sources(&flags(&["--credential-helpers=ecr", "--credential-helpers", "env"])).expect("two");
+        assert!(two.has(Source::Env) && two.has(Source::Ecr) && !two.has(Source::Google));
+        let error = sources(&flags(&["--credential-helpers=aws"])).expect_err("unknown").to_string();
+        assert!(error.contains("--credential-helpers: \"aws\" is not one of env"), "{error}");
     }
 
     #[test]

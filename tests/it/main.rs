@@ -6,6 +6,7 @@
 mod agreement;
 mod architecture;
 mod container;
+mod credentials;
 mod crowd;
 mod differ;
 mod edges;
@@ -37,6 +38,7 @@ mod signals;
 mod stage;
 mod support;
 mod sweep;
+mod transport;
 mod trust;
 // tests/cells uses the rest of it.
 #[allow(dead_code)]
