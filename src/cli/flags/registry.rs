@@ -1,0 +1,105 @@
+//! Flags that say how registries are spoken to. The warmer and `push` have them too.
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::values::{count, pair};
+
+/// For pulling; those that name a registry hold both ways.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registries")]
+pub struct PullFlags {
+    /// Pull over plain HTTP
+    #[arg(long)]
+    pub insecure_pull: bool,
+
+    /// Registry spoken to over plain HTTP, both ways
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
+
+    /// Pull without verifying certificates
+    #[arg(long)]
+    pub skip_tls_verify_pull: bool,
+
+    /// Registry whose certificate is not verified, both ways
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub skip_tls_verify_registry: Vec<String>,
+
+    /// Certificate of the authority that a registry's certificate is from
+    #[arg(long, value_parser = pair, value_name = "HOST[:PORT]=PATH")]
+    pub registry_certificate: Vec<(String, String)>,
+
+    /// Certificate and key that we show to a registry
+    #[arg(long, value_parser = pair, value_name = "HOST[:PORT]=CERT,KEY")]
+    pub registry_client_cert: Vec<(String, String)>,
+
+    /// Registry to pull from instead of another, REGISTRY=MIRROR[/PATH][;…]
+    #[arg(long, value_name = "MAP")]
+    pub registry_map: Vec<String>,
+
+    /// Registry to pull from instead of Docker Hub; repeat for several
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub registry_mirror: Vec<String>,
+
+    /// Fail where no mirror has an image
+    #[arg(long)]
+    pub skip_default_registry_fallback: bool,
+}
+
+/// For pushing.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registries")]
+pub struct PushFlags {
+    /// Push over plain HTTP
+    #[arg(long)]
+    pub insecure: bool,
+
+    /// Push without verifying certificates
+    #[arg(long)]
+    pub skip_tls_verify: bool,
+
+    /// Do not check beforehand that the destinations can be pushed to
+    #[arg(long)]
+    pub skip_push_permission_check: bool,
+
+    /// Count it as success that a destination's tag exists and cannot be changed
+    #[arg(long)]
+    pub push_ignore_immutable_tag_errors: bool,
+
+    /// How often a push is tried again
+    #[arg(long, default_value = "0", value_parser = count, value_name = "TIMES")]
+    pub push_retry: u32,
+
+    /// Where credentials are looked for besides config.json; repeat for several, empty for none [default: all]
+    #[arg(long, value_parser = helper, value_name = "env|google|ecr|acr|gitlab")]
+    pub credential_helpers: Vec<CredentialHelper>,
+}
+
+/// For pulling base images.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registries")]
+pub struct RetryFlags {
+    /// How often the download of an image is tried again
+    #[arg(long, default_value = "0", value_parser = count, value_name = "TIMES")]
+    pub image_download_retry: u32,
+}
+
+/// A source of credentials besides config.json.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CredentialHelper {
+    /// No source.
+    #[value(skip)]
+    None,
+    Env,
+    Google,
+    Ecr,
+    Acr,
+    Gitlab,
+}
+
+fn helper(word: &str) -> Result<CredentialHelper, String> {
+    if word.is_empty() {
+        return Ok(CredentialHelper::None);
+    }
+    let allowed = "one of env, google, ecr, acr, gitlab, or empty for none";
+    CredentialHelper::from_str(word, false).map_err(|_| format!("{word:?} is not {allowed}"))
+}
