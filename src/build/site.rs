@@ -68,14 +68,21 @@ impl Site {
     fn protected_root(&self, dir: &Path) -> Result<Root> {
         let mut root = Root::open(dir)?;
         let dir = fs::canonicalize(dir).with_context(|| format!("resolve {}", dir.display()))?;
-        let mountinfo = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
-        mounts_below(&dir, &mountinfo).into_iter().for_each(|path| root.protect(path));
+        self.mounts()?.into_iter().for_each(|path| root.protect(path));
         self.ignored.iter().cloned().for_each(|path| root.protect(path));
         let own = fs::canonicalize(self.own_directory()).with_context(|| format!("resolve {}", self.work.display()))?;
         if let Some(path) = inside(&dir, std::os::unix::ffi::OsStrExt::as_bytes(own.as_os_str())) {
             root.protect(path);
         }
         Ok(root)
+    }
+
+    /// What is mounted below the root now.
+    pub(super) fn mounts(&self) -> Result<Vec<RootPath>> {
+        let dir = self.root_dir();
+        let dir = fs::canonicalize(&dir).with_context(|| format!("resolve {}", dir.display()))?;
+        let mountinfo = fs::read("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+        Ok(mounts_below(&dir, &mountinfo))
     }
 
     /// What is ours as a whole. In `/` that is the directory around the work directory: our program and its certificates are

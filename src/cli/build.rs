@@ -86,7 +86,9 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         labels: flags.source.label.clone(),
         contexts: request::contexts(flags)?,
         snapshot_mode: request::snapshot_mode(flags)?,
+        snapshots: request::snapshots(flags),
         recorder: request::recorder(flags),
+        max_watches: flags.own.max_watches,
         verify: request::verify(flags),
         platform: request::platform(flags)?,
         registry: registry::Client::new(request::policy(&flags.pull, &flags.push))?

@@ -67,7 +67,8 @@ fn cgroup_names_a_container() -> bool {
 
 /// Field 5 of `mountinfo` is the mount point; the type follows the separator ` - ` (proc_pid_mountinfo(5)).
 fn root_is_overlay() -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // A mount point of any bytes; those that are no text are not `/`.
+    let mounts = String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo").unwrap_or_default()).into_owned();
     mounts.lines().any(|line| line.split(' ').nth(4) == Some("/") && line.contains(" - overlay "))
 }
 

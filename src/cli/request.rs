@@ -5,10 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use tracing::info;
 
 use super::env::Env;
 use super::flags::{self, Flags, OutputFlags, PullFlags, PushFlags};
-use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Verify, inside};
+use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Snapshots, Verify, inside};
 use crate::export::{Destinations, DigestFile};
 use crate::oci::{Platform, Reference};
 use crate::registry::Policy;
@@ -171,14 +172,30 @@ pub(super) fn digest_file(flag: &'static str, path: Option<&Path>) -> Result<Opt
     path.map(DigestFile::open).transpose().context(flag)
 }
 
+/// How changes are found. `--use-new-run` was kaniko's way not to hash everything, and lost deletions.
+///
+/// # Errors
+/// A recorder that the mode would not use.
 pub(super) fn snapshot_mode(flags: &Flags) -> Result<SnapshotMode> {
-    Ok(match flags.snapshots.snapshot_mode {
+    let mode = match flags.snapshots.snapshot_mode {
+        _ if flags.snapshots.use_new_run => {
+            info!("--use-new-run: file events say where to look after a RUN, as --snapshot-mode=events does");
+            SnapshotMode::Events
+        }
         flags::SnapshotMode::Events => SnapshotMode::Events,
         flags::SnapshotMode::Full => SnapshotMode::Full,
-        mode @ (flags::SnapshotMode::Redo | flags::SnapshotMode::Time) => {
-            bail!("--snapshot-mode={mode:?} is not supported yet")
-        }
-    })
+        flags::SnapshotMode::Redo => SnapshotMode::Redo,
+        flags::SnapshotMode::Time => SnapshotMode::Time,
+    };
+    if mode != SnapshotMode::Events && flags.own.recorder != flags::Recorder::Auto {
+        bail!("--recorder is for --snapshot-mode=events; leave out one of the two");
+    }
+    Ok(mode)
+}
+
+/// `--single-snapshot`.
+pub(super) fn snapshots(flags: &Flags) -> Snapshots {
+    if flags.snapshots.single_snapshot { Snapshots::EachStage } else { Snapshots::EachStep }
 }
 
 pub(super) fn recorder(flags: &Flags) -> RecorderChoice {
@@ -192,7 +209,7 @@ pub(super) fn recorder(flags: &Flags) -> RecorderChoice {
 }
 
 pub(super) fn verify(flags: &Flags) -> Verify {
-    if flags.own.verify_snapshot { Verify::EachStep } else { Verify::Off }
+    if flags.own.verify_snapshot { Verify::Each } else { Verify::Off }
 }
 
 #[cfg(test)]
@@ -252,6 +269,17 @@ mod tests {
         assert!(error.contains(file), "{error}");
         let error = format!("{:#}", destinations_of(&["--no-push", "--digest-file=https://x/y"]).expect_err("a URL"));
         assert!(error.contains("--digest-file"), "{error}");
+    }
+
+    #[test]
+    fn a_mode_of_kaniko_is_taken_and_use_new_run_means_events() {
+        let mode = |args: &[&str]| snapshot_mode(&flags(args));
+        assert_eq!(mode(&[]).expect("ok"), SnapshotMode::Events);
+        assert_eq!(mode(&["--snapshotMode=redo"]).expect("ok"), SnapshotMode::Redo);
+        assert_eq!(mode(&["--snapshot-mode=time"]).expect("ok"), SnapshotMode::Time);
+        assert_eq!(mode(&["--snapshot-mode=redo", "--use-new-run"]).expect("ok"), SnapshotMode::Events);
+        assert!(mode(&["--snapshot-mode=redo", "--recorder=sweep"]).is_err(), "the recorder would not be used");
+        assert_eq!(snapshots(&flags(&["--single-snapshot"])), Snapshots::EachStage);
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn notices(args: &[&str]) -> Notices {
 type Known = (&'static str, &'static str, Option<&'static str>);
 
 /// Those of the executor, of kaniko 1.24 and of its living fork.
-const EXECUTOR: [Known; 77] = [
+const EXECUTOR: [Known; 78] = [
     ("verbosity", "v", Some("debug")),
     ("log-format", "", Some("json")),
     ("log-timestamp", "", None),
@@ -115,6 +115,7 @@ const EXECUTOR: [Known; 77] = [
     ("build-root", "", Some("/a")),
     ("build-context", "", Some("a=oci-layout:///l")),
     ("recorder", "", Some("sweep")),
+    ("max-watches", "", Some("1000")),
     ("verify-snapshot", "", None),
     ("help", "h", None),
     ("version", "V", None),

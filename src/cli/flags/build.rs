@@ -150,15 +150,15 @@ pub struct CacheFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Snapshots")]
 pub struct SnapshotFlags {
-    /// How the changes of a step are found
+    /// How changes are found; redo and time, which are kaniko's, miss changes
     #[arg(long, alias = "snapshotMode", value_enum, default_value = "events", value_name = "MODE")]
     pub snapshot_mode: SnapshotMode,
 
-    /// One layer for all steps of the last stage
+    /// Take one snapshot at the end of each stage, so that it has one layer
     #[arg(long)]
     pub single_snapshot: bool,
 
-    /// As --snapshot-mode=events
+    /// The same as --snapshot-mode=events, whatever that flag says
     #[arg(long)]
     pub use_new_run: bool,
 
@@ -178,9 +178,9 @@ pub enum SnapshotMode {
     Events,
     /// The whole tree is walked and compared by content
     Full,
-    /// The whole tree is walked and compared by mtime, size, mode and owner
+    /// What differs in mtime, size, mode or owner is compared, as in kaniko: it misses changes
     Redo,
-    /// The whole tree is walked and compared by mtime
+    /// What differs in mtime is compared, as in kaniko: it misses changes
     Time,
 }
 

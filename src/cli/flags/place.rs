@@ -98,7 +98,11 @@ pub struct OwnFlags {
     #[arg(long, value_enum, default_value = "auto", value_name = "RECORDER")]
     pub recorder: Recorder,
 
-    /// After each step also walk everything, and fail if the event snapshot missed a path
+    /// The most directory watches of inotify that this build takes [default: a quarter of fs.inotify.max_user_watches]
+    #[arg(long, value_name = "N")]
+    pub max_watches: Option<usize>,
+
+    /// With each snapshot also walk and read everything, and fail if the snapshot missed a path
     #[arg(long)]
     pub verify_snapshot: bool,
 }
