@@ -13,7 +13,7 @@ pub(super) fn script(shell: Shell) -> String {
         Shell::Bash => generate(Bash, &mut command, "executor", &mut script),
         Shell::Zsh => generate(Zsh, &mut command, "executor", &mut script),
         Shell::Fish => generate(Fish, &mut command, "executor", &mut script),
-        Shell::PowerShell => generate(PowerShell, &mut command, "executor", &mut script),
+        Shell::Power => generate(PowerShell, &mut command, "executor", &mut script),
     }
     String::from_utf8_lossy(&script).into_owned()
 }

@@ -131,8 +131,7 @@ impl Known {
         if name.chars().count() > 1 && self.long.contains_key(&name) {
             return Err(format!("-{name}: a long flag has two dashes: write --{whole}"));
         }
-        let mut rest = whole.char_indices();
-        while let Some((at, letter)) = rest.next() {
+        for (at, letter) in whole.char_indices() {
             let Some(spelling) = self.short.get(&letter) else {
                 let place = if whole.len() > letter.len_utf8() { format!(" in -{whole}") } else { String::new() };
                 return Err(format!("unknown flag -{letter}{place}"));

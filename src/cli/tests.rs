@@ -400,12 +400,9 @@ fn commands_are_found_wherever_they_stand() {
 
 #[test]
 fn a_shell_can_complete_every_long_flag() {
-    for shell in [
-        super::flags::Shell::Bash,
-        super::flags::Shell::Zsh,
-        super::flags::Shell::Fish,
-        super::flags::Shell::PowerShell,
-    ] {
+    for shell in
+        [super::flags::Shell::Bash, super::flags::Shell::Zsh, super::flags::Shell::Fish, super::flags::Shell::Power]
+    {
         let script = super::completion::script(shell);
         for arg in executor_shown().get_arguments().filter(|arg| !arg.is_hide_set()) {
             let long = arg.get_long().expect("a flag");

@@ -114,7 +114,7 @@ mod tests {
         check("0s", Some(0.0));
         check(".5s", Some(0.5));
         check("5.s", Some(5.0));
-        check("1h1m1s1ms1us1ns", Some(3661.001_001_001));
+        check("1h1m1s1ms1us1ns", Some(3_661.001_001_001));
         check("1\u{b5}s", Some(0.000_001));
         check("1\u{3bc}s", Some(0.000_001));
         check("0.1000000000000000000000000000001h", Some(360.0));
