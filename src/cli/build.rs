@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::env::Env;
 use super::flags::Flags;
 use super::ground::{self, Prepared};
-use super::{request, signals};
+use super::{registries, request, signals};
 use crate::build::{self, Request, Site, Timings};
 use crate::export;
 use crate::registry;
@@ -49,7 +49,7 @@ fn carry_out(
     control: &Arc<Control>,
     timings: &Timings,
 ) -> Result<(), build::Error> {
-    let mut destinations = request::destinations(&flags.output)?;
+    let mut destinations = request::destinations(&flags.output, env)?;
     let request = request(flags, env, prepared, control)?;
     let site = site(flags, prepared, &request.context)?;
     if !(flags.output.no_push || flags.push.skip_push_permission_check) {
@@ -78,6 +78,7 @@ fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
 
 fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>) -> Result<Request> {
     let control = Arc::clone(control);
+    let policy = registries::policy(&flags.pull, &flags.push, flags.retry.image_download_retry, env)?;
     Ok(Request {
         context: request::context_dir(flags)?,
         dockerfile: request::dockerfile(flags)?,
@@ -91,8 +92,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         max_watches: flags.own.max_watches,
         verify: request::verify(flags),
         platform: request::platform(flags)?,
-        registry: registry::Client::new(request::policy(&flags.pull, &flags.push))?
-            .publishing_while(move || control.cancelled().is_none()),
+        registry: registry::Client::new(policy)?.publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,
     })
 }

@@ -60,7 +60,7 @@ pub(super) const FEATURES: &[Feature] = &[
     never("COPY_CHMOD_ON_IMPLICIT_DIRS", "--chmod is for what COPY copies; directories on the way have mode 0755"),
     always("CROSS_REPO_MOUNT", "layers that the registry has elsewhere are mounted"),
     always("DEPRECATE_INTER_STAGE_RESTORE", "nothing is restored between stages"),
-    either("DISABLE_HTTP2", "connections are few and kept"),
+    never("DISABLE_HTTP2", "HTTP/2 is spoken where the registry offers it"),
     always("EXPAND_HEREDOC", "variables are expanded as the specification has it"),
     either("HASH_DIR_FRAMING", "there is no layer cache yet"),
     either("IGNORE_CACHED_MANIFEST", "there is no layer cache yet"),

@@ -16,6 +16,7 @@ mod not_yet;
 mod notices;
 mod push;
 mod reference;
+mod registries;
 mod request;
 mod signals;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::env::Env;
 use super::flags::PushCommandFlags;
-use super::{request, signals};
+use super::{registries, request, signals};
 use crate::build::Error;
 use crate::export::{self, Destinations};
 use crate::oci::{Image, Platform};
@@ -30,15 +30,15 @@ pub(super) fn run(flags: &PushCommandFlags, env: &Env, exit: fn(i32) -> !) -> Re
         exit(status)
     };
     signals::on_first(stop_signals, stop).context("start the signal thread")?;
-    Ok(push(flags, work.path())?)
+    Ok(push(flags, env, work.path())?)
 }
 
-fn push(flags: &PushCommandFlags, work: &Path) -> Result<()> {
+fn push(flags: &PushCommandFlags, env: &Env, work: &Path) -> Result<()> {
     ensure!(!flags.destination.is_empty(), "give at least one --destination=IMAGE");
     let push = request::references(&flags.destination)?;
     let name = flags.image.display();
     let digest_file = |flag, path: &Option<_>| request::digest_file(flag, path.as_deref());
-    let client = Client::new(request::policy(&flags.pull, &flags.push))?;
+    let client = Client::new(registries::policy(&flags.pull, &flags.push, flags.retry.image_download_retry, env)?)?;
     if !flags.push.skip_push_permission_check {
         push.iter().try_for_each(|name| client.check_push(name)).context("check before the push")?;
     }
@@ -52,6 +52,7 @@ fn push(flags: &PushCommandFlags, work: &Path) -> Result<()> {
             "--image-name-tag-with-digest-file",
             &flags.image_name_tag_with_digest_file,
         )?,
+        builder_output: request::builder_output(env)?,
         ..Destinations::default()
     };
     let digest = export::to_all(&image, &blobs, &client, &mut destinations)?;

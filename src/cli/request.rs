@@ -8,11 +8,10 @@ use anyhow::{Context as _, Result, bail};
 use tracing::info;
 
 use super::env::Env;
-use super::flags::{self, Flags, OutputFlags, PullFlags, PushFlags};
+use super::flags::{self, Flags, OutputFlags};
 use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Snapshots, Verify, inside};
 use crate::export::{Destinations, DigestFile};
-use crate::oci::{Platform, Reference};
-use crate::registry::Policy;
+use crate::oci::{Format, Platform, Reference};
 use crate::rootfs::RootPath;
 use crate::store::LayoutSource;
 
@@ -125,23 +124,11 @@ pub(super) fn ignored(flags: &Flags, place: &Place) -> Result<Vec<RootPath>> {
     Ok(ignored)
 }
 
-/// How registries are spoken to.
-pub(super) fn policy(pull: &PullFlags, push: &PushFlags) -> Policy {
-    Policy {
-        insecure_pull: pull.insecure_pull,
-        insecure_push: push.insecure,
-        skip_tls_verify_pull: pull.skip_tls_verify_pull,
-        skip_tls_verify_push: push.skip_tls_verify,
-        insecure_registries: pull.insecure_registry.iter().cloned().collect(),
-        skip_tls_verify_registries: pull.skip_tls_verify_registry.iter().cloned().collect(),
-    }
-}
-
 /// Where the result goes.
 ///
 /// # Errors
 /// A destination that is no image name, or none at all without `--no-push`, as in kaniko.
-pub(super) fn destinations(flags: &OutputFlags) -> Result<Destinations> {
+pub(super) fn destinations(flags: &OutputFlags, env: &Env) -> Result<Destinations> {
     let push = references(&flags.destination)?;
     if push.is_empty() && !flags.no_push {
         bail!("give --destination=IMAGE, or --no-push to build only");
@@ -159,7 +146,23 @@ pub(super) fn destinations(flags: &OutputFlags) -> Result<Destinations> {
         digest_file: digest_file("--digest-file", flags.digest_file.as_deref())?,
         image_name_with_digest_file: digest_file(named[0], paths[0].as_deref())?,
         image_name_tag_with_digest_file: digest_file(named[1], paths[1].as_deref())?,
+        builder_output: builder_output(env)?,
+        annotations: flags.annotation.iter().cloned().collect(),
+        format: flags.image_format.map(format),
     })
+}
+
+/// `images` in the directory of `BUILDER_OUTPUT`.
+pub(super) fn builder_output(env: &Env) -> Result<Option<DigestFile>> {
+    let file = env.get("BUILDER_OUTPUT").map(|dir| DigestFile::open(&Path::new(dir).join("images")));
+    file.transpose().context("BUILDER_OUTPUT")
+}
+
+fn format(format: flags::ImageFormat) -> Format {
+    match format {
+        flags::ImageFormat::Docker => Format::Docker,
+        flags::ImageFormat::Oci => Format::Oci,
+    }
 }
 
 /// `--destination`.
@@ -255,7 +258,7 @@ mod tests {
     }
 
     fn destinations_of(args: &[&str]) -> Result<Destinations> {
-        destinations(&flags(args).output)
+        destinations(&flags(args).output, &Env::default())
     }
 
     #[test]
@@ -267,8 +270,8 @@ mod tests {
         let file = "--image-name-tag-with-digest-file";
         let error = destinations_of(&["--no-push", file, "/never/made"]).expect_err("no name").to_string();
         assert!(error.contains(file), "{error}");
-        let error = format!("{:#}", destinations_of(&["--no-push", "--digest-file=https://x/y"]).expect_err("a URL"));
-        assert!(error.contains("--digest-file"), "{error}");
+        let image = destinations_of(&["--no-push", "--annotation=a=b", "--image-format=docker"]).expect("ok");
+        assert_eq!((image.annotations["a"].as_str(), image.format), ("b", Some(Format::Docker)));
     }
 
     #[test]

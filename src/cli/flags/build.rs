@@ -55,10 +55,6 @@ pub struct SourceFlags {
     #[arg(long, value_parser = pair, value_name = "NAME=VALUE")]
     pub label: Vec<(String, String)>,
 
-    /// Annotation of the image's manifest
-    #[arg(long, value_parser = pair, value_name = "NAME=VALUE")]
-    pub annotation: Vec<(String, String)>,
-
     /// Make the same bytes of the same input: no times of the build
     #[arg(long)]
     pub reproducible: bool,
@@ -88,7 +84,7 @@ pub struct OutputFlags {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub oci_layout_path: Option<PathBuf>,
 
-    /// Write the digest of the image's manifest, in place
+    /// Write the digest of the image's manifest, in place; or PUT it to an https:// address
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub digest_file: Option<PathBuf>,
 
@@ -99,6 +95,10 @@ pub struct OutputFlags {
     /// Write NAME:TAG@DIGEST, a line for each destination
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub image_name_tag_with_digest_file: Option<PathBuf>,
+
+    /// Annotation of the image's manifest
+    #[arg(long, value_parser = pair, value_name = "NAME=VALUE")]
+    pub annotation: Vec<(String, String)>,
 
     /// Format of the manifest and the configuration [default: the base image's]
     #[arg(long, value_enum, value_name = "FORMAT")]

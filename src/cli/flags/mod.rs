@@ -8,7 +8,7 @@ mod build;
 mod place;
 mod registry;
 
-pub use build::{CacheFlags, OutputFlags, SnapshotFlags, SnapshotMode, SourceFlags};
+pub use build::{CacheFlags, ImageFormat, OutputFlags, SnapshotFlags, SnapshotMode, SourceFlags};
 pub use place::{LogFlags, OwnFlags, PlaceFlags, Recorder, UnusedFlags};
 pub use registry::{PullFlags, PushFlags, RetryFlags};
 
@@ -85,7 +85,7 @@ pub struct PushCommandFlags {
     #[arg(short = 'd', long, value_name = "IMAGE", help_heading = "Where it goes")]
     pub destination: Vec<String>,
 
-    /// Write the digest of the image's manifest, in place
+    /// Write the digest of the image's manifest, in place; or PUT it to an https:// address
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Where it goes")]
     pub digest_file: Option<PathBuf>,
 

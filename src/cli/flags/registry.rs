@@ -1,8 +1,11 @@
 //! Flags that say how registries are spoken to. The warmer and `push` have them too.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
-use crate::cli::values::{count, pair};
+use crate::cli::values::count;
+use crate::registry::{ClientCertificate, host_and_client_certificate, host_and_path};
 
 /// For pulling; those that name a registry hold both ways.
 #[derive(Debug, Args)]
@@ -25,19 +28,19 @@ pub struct PullFlags {
     pub skip_tls_verify_registry: Vec<String>,
 
     /// Certificate of the authority that a registry's certificate is from
-    #[arg(long, value_parser = pair, value_name = "HOST[:PORT]=PATH")]
-    pub registry_certificate: Vec<(String, String)>,
+    #[arg(long, value_parser = host_and_path, value_name = "HOST[:PORT]=PATH")]
+    pub registry_certificate: Vec<(String, PathBuf)>,
 
     /// Certificate and key that we show to a registry
-    #[arg(long, value_parser = pair, value_name = "HOST[:PORT]=CERT,KEY")]
-    pub registry_client_cert: Vec<(String, String)>,
+    #[arg(long, value_parser = host_and_client_certificate, value_name = "HOST[:PORT]=CERT,KEY")]
+    pub registry_client_cert: Vec<(String, ClientCertificate)>,
 
-    /// Registry to pull from instead of another, REGISTRY=MIRROR[/PATH][;…]
-    #[arg(long, value_name = "MAP")]
+    /// Registry to pull from instead of another: REGISTRY=HOST[:PORT][/PATH], several separated by ;
+    #[arg(long, value_name = "REGISTRY=MIRROR")]
     pub registry_map: Vec<String>,
 
     /// Registry to pull from instead of Docker Hub; repeat for several
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT][/PATH]")]
     pub registry_mirror: Vec<String>,
 
     /// Fail where no mirror has an image

@@ -1,11 +1,15 @@
 //! The client against registries that do what real ones rarely do. The everyday is in `tests/it/registry.rs`, with a real one.
 
+mod credentials;
+mod resumed;
+mod routes;
+mod several;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::fake::{Answer, Fake, Request};
-use super::transport::Timeouts;
-use super::{Client, Error, Policy};
+use super::{Backoff, Client, Error, Policy, Timeouts};
 use crate::oci::{
     Compression, Descriptor, DiffId, Digest, Encoded, Format, History, Image, MediaType, Platform, Reference,
 };
@@ -70,8 +74,14 @@ impl Sample {
 }
 
 fn client() -> Client {
+    Client::new(policy()).expect("a client")
+}
+
+/// The default but for its patience.
+fn policy() -> Policy {
     let [connect, stall, commit] = [1000, 400, 400].map(Duration::from_millis);
-    Client::with_timeouts(Policy::default(), Timeouts { connect, stall, commit }).expect("a client")
+    let backoff = Backoff { first: Duration::from_millis(1), ..Backoff::default() };
+    Policy { timeouts: Timeouts { connect, stall, commit }, backoff, ..Policy::default() }
 }
 
 fn reference(text: &str) -> Reference {

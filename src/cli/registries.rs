@@ -1,0 +1,105 @@
+//! Flags and variables become a policy: how registries are spoken to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::env::Env;
+use super::flags::{PullFlags, PushFlags};
+use crate::registry::{Authorities, Policy, Proxies, Routes};
+
+/// How registries are spoken to. Retries of downloads are `downloads`, since not every command has them.
+///
+/// # Errors
+/// A proxy, a mirror or a map that is none.
+pub(super) fn policy(pull: &PullFlags, push: &PushFlags, downloads: u32, env: &Env) -> Result<Policy> {
+    let mut registry_certificates: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for (host, path) in &pull.registry_certificate {
+        registry_certificates.entry(host.clone()).or_default().push(path.clone());
+    }
+    Ok(Policy {
+        insecure_pull: pull.insecure_pull,
+        insecure_push: push.insecure,
+        skip_tls_verify_pull: pull.skip_tls_verify_pull,
+        skip_tls_verify_push: push.skip_tls_verify,
+        insecure_registries: pull.insecure_registry.iter().cloned().collect(),
+        skip_tls_verify_registries: pull.skip_tls_verify_registry.iter().cloned().collect(),
+        authorities: authorities(env),
+        registry_certificates,
+        client_certificates: pull.registry_client_cert.iter().cloned().collect(),
+        routes: routes(pull)?,
+        proxies: Proxies::of_variables(|name| env.get(name))?,
+        client_type: env.get("UPSTREAM_CLIENT_TYPE").map(str::to_owned),
+        push_retry: push.push_retry,
+        image_download_retry: downloads,
+        ignore_immutable_tag_errors: push.push_ignore_immutable_tag_errors,
+        ..Policy::default()
+    })
+}
+
+/// Maps before mirrors, as in kaniko.
+fn routes(pull: &PullFlags) -> Result<Routes> {
+    let mut routes = Routes::default();
+    routes.skip_default = pull.skip_default_registry_fallback;
+    pull.registry_map.iter().try_for_each(|map| routes.add_map(map))?;
+    pull.registry_mirror.iter().try_for_each(|mirror| routes.add_mirror(mirror))?;
+    Ok(routes)
+}
+
+/// `SSL_CERT_FILE`, and `SSL_CERT_DIR`, a list as Go and OpenSSL read it.
+fn authorities(env: &Env) -> Authorities {
+    let directories = env.get("SSL_CERT_DIR").unwrap_or_default().split(':').filter(|dir| !dir.is_empty());
+    Authorities {
+        file: env.get("SSL_CERT_FILE").map(PathBuf::from),
+        directories: directories.map(PathBuf::from).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::tests::flags;
+
+    fn policy_of(args: &[&str], env: &[(&str, &str)]) -> Result<Policy> {
+        let flags = flags(args);
+        policy(&flags.pull, &flags.push, flags.retry.image_download_retry, &Env::of(env))
+    }
+
+    #[test]
+    fn every_flag_has_its_place() {
+        let args = [
+            "--insecure",
+            "--skip-tls-verify-pull",
+            "--insecure-registry=a.io",
+            "--skip-tls-verify-registry=b.io",
+            "--registry-certificate=r.io:5000=/a.pem",
+            "--registry-certificate=r.io:5000=/b.pem",
+            "--registry-client-cert=r.io=/c.pem,/k.pem",
+            "--registry-mirror=m.io",
+            "--registry-map=gcr.io=n.io/x",
+            "--skip-default-registry-fallback",
+            "--push-retry=2",
+            "--image-download-retry=3",
+            "--push-ignore-immutable-tag-errors",
+        ];
+        let env = [("UPSTREAM_CLIENT_TYPE", "ci"), ("SSL_CERT_DIR", "/a:/b"), ("SSL_CERT_FILE", "/f")];
+        let policy = policy_of(&args, &env).expect("a policy");
+        assert!(policy.insecure_push && !policy.insecure_pull);
+        assert!(policy.skip_tls_verify_pull && !policy.skip_tls_verify_push);
+        assert!(policy.insecure_registries.contains("a.io") && policy.skip_tls_verify_registries.contains("b.io"));
+        assert_eq!(policy.registry_certificates["r.io:5000"], [PathBuf::from("/a.pem"), "/b.pem".into()]);
+        assert_eq!(policy.client_certificates["r.io"].key, PathBuf::from("/k.pem"));
+        assert!(policy.routes.skip_default && policy.ignore_immutable_tag_errors);
+        assert_eq!((policy.push_retry, policy.image_download_retry), (2, 3));
+        assert_eq!((policy.client_type.as_deref(), policy.authorities.directories.len()), (Some("ci"), 2));
+    }
+
+    #[test]
+    fn a_mirror_with_a_scheme_is_refused() {
+        let error = policy_of(&["--registry-mirror=https://m.io"], &[]).expect_err("refused").to_string();
+        assert!(error.contains("--registry-mirror=https://m.io") && error.contains("scheme"), "{error}");
+        let error = policy_of(&["--registry-map=m.io"], &[]).expect_err("refused").to_string();
+        assert!(error.contains("--registry-map=m.io"), "{error}");
+    }
+}
