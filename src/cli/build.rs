@@ -15,7 +15,6 @@ use super::ground::{self, Prepared};
 use super::{registries, request, signals};
 use crate::build::{self, Request, Site, Timings};
 use crate::export;
-use crate::registry;
 use crate::steps::run::{Control, Program, make_private_process};
 use crate::store::BlobDir;
 
@@ -78,7 +77,7 @@ fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
 
 fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>) -> Result<Request> {
     let control = Arc::clone(control);
-    let policy = registries::policy(&flags.pull, &flags.push, flags.retry.image_download_retry, env)?;
+    let client = registries::client(&flags.pull, &flags.push, flags.retry.image_download_retry, env)?;
     Ok(Request {
         context: request::context_dir(flags)?,
         dockerfile: request::dockerfile(flags)?,
@@ -92,7 +91,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         max_watches: flags.own.max_watches,
         verify: request::verify(flags),
         platform: request::platform(flags)?,
-        registry: registry::Client::new(policy)?.publishing_while(move || control.cancelled().is_none()),
+        registry: client.publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,
     })
 }

@@ -21,7 +21,7 @@ pub(super) enum Invocation {
     /// Without a command: build an image.
     Build(Box<Flags>),
     /// `login`.
-    Login(LoginFlags),
+    Login(Box<LoginFlags>),
     /// `push`.
     Push(Box<PushCommandFlags>),
     /// `version`.
@@ -138,7 +138,7 @@ fn invocation(
     Ok(match command.get_name() {
         "login" => {
             let (flags, matches) = parse(command, shown, words, env)?;
-            (Invocation::Login(flags), matches)
+            (Invocation::Login(Box::new(flags)), matches)
         }
         "push" => {
             let (flags, matches) = parse(command, shown, words, env)?;

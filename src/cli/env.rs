@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::credentials::Environment;
+
 /// What the environment says, read once.
 #[derive(Clone, Debug, Default)]
 pub struct Env(Vec<(String, String)>);
@@ -32,6 +34,11 @@ impl Env {
         Env(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
+    /// All variables, for those who look for credentials in them.
+    pub fn environment(&self) -> Environment {
+        self.0.iter().cloned().collect()
+    }
+
     /// The file for timings: `BENCHMARK_FILE`, where `false` means none, as in kaniko.
     pub fn benchmark_file(&self) -> Option<PathBuf> {
         let path = self.get("BENCHMARK_FILE").filter(|path| *path != "false" && !path.starts_with("gs://"));
@@ -43,10 +50,13 @@ impl Env {
         self.get("TMPDIR").map_or_else(|| "/var/tmp".into(), PathBuf::from)
     }
 
-    /// Where config.json is: `DOCKER_CONFIG`, else `$HOME/.docker`.
+    /// Where config.json is, as those find it who look for credentials: `DOCKER_CONFIG`, else the directory of our image if there is
+    /// one, else `$HOME/.docker`.
     pub fn docker_config_dir(&self) -> Option<PathBuf> {
+        let image = Path::new(self.get("KANIKO_DIR").unwrap_or("/kaniko")).join(".docker");
+        let image = Some(image).filter(|dir| dir.is_dir());
         let home = || self.get("HOME").map(|home| Path::new(home).join(".docker"));
-        self.get("DOCKER_CONFIG").map(PathBuf::from).or_else(home)
+        self.get("DOCKER_CONFIG").map(PathBuf::from).or(image).or_else(home)
     }
 
     /// Whether this process runs in a container, by the signs that kaniko looks for.
@@ -86,6 +96,18 @@ mod tests {
         assert_eq!(env("BENCHMARK_FILE", "/t.json").benchmark_file(), Some("/t.json".into()));
         assert_eq!(env("BENCHMARK_FILE", "").benchmark_file(), None);
         assert_eq!(env("BENCHMARK_FILE", "gs://bucket/t.json").benchmark_file(), None);
+    }
+
+    #[test]
+    fn config_json_is_where_it_is_looked_for() {
+        let image = tempfile::tempdir().expect("a directory");
+        let own = image.path().to_str().expect("text");
+        let dir = |more: &[(&str, &str)]| Env::of(&[&[("KANIKO_DIR", own)], more].concat()).docker_config_dir();
+        assert_eq!(dir(&[]), None);
+        assert_eq!(dir(&[("HOME", "/home/me")]), Some("/home/me/.docker".into()));
+        std::fs::create_dir(image.path().join(".docker")).expect("made");
+        assert_eq!(dir(&[("HOME", "/home/me")]), Some(image.path().join(".docker")));
+        assert_eq!(dir(&[("HOME", "/home/me"), ("DOCKER_CONFIG", "/d")]), Some("/d".into()));
     }
 
     #[test]

@@ -14,8 +14,10 @@ use tracing::{info, warn};
 
 use super::env::Env;
 use super::flags::LoginFlags;
+use super::registries;
 use crate::build::Error;
 use crate::oci::Reference;
+use crate::registry::{self, Credential};
 
 /// The key that everybody uses for Docker Hub.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
@@ -23,18 +25,34 @@ const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 /// The longest password, in bytes: tokens are long, and a file given by mistake is longer.
 const LONGEST: u64 = 64 << 10;
 
-/// Stores the credential.
+/// Stores the credential, unless the registry refuses it.
 pub(super) fn run(flags: &LoginFlags, env: &Env) -> Result<(), Error> {
     let key = key(&flags.registry)?;
     let (user, password) = credential(flags, std::io::stdin())?;
     let dir = env.docker_config_dir().context("set DOCKER_CONFIG or HOME: config.json has no place")?;
     let path = dir.join("config.json");
+    let tried = try_out(flags, &key, &user, &password, env)?;
     store(&path, &key, &user, &password)?;
     if env.get("DOCKER_AUTH_CONFIG").is_some() {
         warn!("DOCKER_AUTH_CONFIG is set and hides {}", path.display());
     }
-    info!("Stored the credential of {user} for {key} in {}; it was not tried", path.display());
+    info!("Stored the credential of {user} for {key} in {}; {tried}", path.display());
     Ok(())
+}
+
+/// Shows the registry the credential; in words, whether it knows it. One that cannot be reached is no error: it may be within reach of
+/// the build.
+fn try_out(flags: &LoginFlags, key: &str, user: &str, password: &str, env: &Env) -> Result<&'static str> {
+    let registry = if key == DOCKER_HUB { "docker.io" } else { key.split('/').next().unwrap_or_default() };
+    let credential = Credential::Basic { user: user.to_owned(), password: password.to_owned() };
+    match registries::client_of(&credential, &flags.pull, env)?.check_login(registry) {
+        Ok(()) => Ok("the registry takes it"),
+        Err(denied @ registry::Error::Denied { .. }) => Err(denied.into()),
+        Err(error) => {
+            warn!("The credential is not verified: {error}");
+            Ok("it is not verified")
+        }
+    }
 }
 
 /// The key of a registry in config.json: its host, or a path below it.

@@ -70,7 +70,6 @@ pub(super) const ROWS: &[NotYet] = &[
     },
     warned("compression-level", "the level is ours"),
     warned("image-fs-extract-retry", "what fails to unpack fails the build"),
-    warned("credential-helpers", "registries are spoken to without credentials"),
     warned("cache", "every step runs"),
     warned("cache-repo", "every step runs"),
     warned("cache-dir", "base images are pulled"),
@@ -81,7 +80,6 @@ pub(super) const ROWS: &[NotYet] = &[
     refused("preserve-context", "start each build in a fresh container, or give --build-root"),
     refused("materialize", "use --tar-path or --oci-layout-path and unpack that"),
     warned("cleanup", "start the next build in a fresh container, or give --build-root"),
-    warned("azure-container-registry-config", "Azure's registry is spoken to without credentials"),
 ];
 
 impl NotYet {

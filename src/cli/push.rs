@@ -15,7 +15,6 @@ use super::{registries, request, signals};
 use crate::build::Error;
 use crate::export::{self, Destinations};
 use crate::oci::{Image, Platform};
-use crate::registry::Client;
 use crate::store::{self, BlobDir, LayoutSource};
 
 /// Pushes the image. `exit` ends the process when a signal does.
@@ -38,7 +37,7 @@ fn push(flags: &PushCommandFlags, env: &Env, work: &Path) -> Result<()> {
     let push = request::references(&flags.destination)?;
     let name = flags.image.display();
     let digest_file = |flag, path: &Option<_>| request::digest_file(flag, path.as_deref());
-    let client = Client::new(registries::policy(&flags.pull, &flags.push, flags.retry.image_download_retry, env)?)?;
+    let client = registries::client(&flags.pull, &flags.push, flags.retry.image_download_retry, env)?;
     if !flags.push.skip_push_permission_check {
         push.iter().try_for_each(|name| client.check_push(name)).context("check before the push")?;
     }

@@ -1,19 +1,41 @@
-//! Flags and variables become a policy: how registries are spoken to.
+//! Flags and variables become a client: how registries are spoken to, and who we are there.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
+use super::credentials;
 use super::env::Env;
 use super::flags::{PullFlags, PushFlags};
-use crate::registry::{Authorities, Policy, Proxies, Routes};
+use crate::credentials::Sources;
+use crate::registry::{Authorities, Client, Credential, Identity, Policy, Proxies, Routes};
 
-/// How registries are spoken to. Retries of downloads are `downloads`, since not every command has them.
+/// A client for registries, with the credentials that the environment has for them. `downloads` is how often the download of an image
+/// is tried again, since not every command has that flag.
+pub(super) fn client(pull: &PullFlags, push: &PushFlags, downloads: u32, env: &Env) -> Result<Client> {
+    let client = Client::new(policy(pull, push, downloads, env)?)?;
+    credentials::identified(client, env, sources(push)?)
+}
+
+/// A client with one credential, for commands that only try it.
+pub(super) fn client_of(credential: &Credential, pull: &PullFlags, env: &Env) -> Result<Client> {
+    let client = Client::new(policy(pull, &PushFlags::default(), 0, env)?)?;
+    let identity = Identity { credential: credential.clone(), source: "the command line".to_owned() };
+    Ok(client.identified_by(move |_, _| Ok(identity.clone())))
+}
+
+/// Where credentials are looked for.
+fn sources(push: &PushFlags) -> Result<Sources> {
+    let sources = Sources::parse(push.credential_helpers.iter().map(String::as_str));
+    sources.map_err(|why| anyhow!("--credential-helpers: {why}"))
+}
+
+/// How registries are spoken to.
 ///
 /// # Errors
 /// A proxy, a mirror or a map that is none.
-pub(super) fn policy(pull: &PullFlags, push: &PushFlags, downloads: u32, env: &Env) -> Result<Policy> {
+fn policy(pull: &PullFlags, push: &PushFlags, downloads: u32, env: &Env) -> Result<Policy> {
     let mut registry_certificates: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for (host, path) in &pull.registry_certificate {
         registry_certificates.entry(host.clone()).or_default().push(path.clone());
@@ -60,6 +82,7 @@ fn authorities(env: &Env) -> Authorities {
 mod tests {
     use super::*;
     use crate::cli::tests::flags;
+    use crate::credentials::Source;
 
     fn policy_of(args: &[&str], env: &[(&str, &str)]) -> Result<Policy> {
         let flags = flags(args);
@@ -93,6 +116,15 @@ mod tests {
         assert!(policy.routes.skip_default && policy.ignore_immutable_tag_errors);
         assert_eq!((policy.push_retry, policy.image_download_retry), (2, 3));
         assert_eq!((policy.client_type.as_deref(), policy.authorities.directories.len()), (Some("ci"), 2));
+    }
+
+    #[test]
+    fn sources_of_credentials() {
+        let sources = |args: &[&str]| sources(&flags(args).push).expect("sources");
+        assert_eq!(sources(&[]), Sources::default());
+        assert!(!sources(&["--credential-helpers="]).has(Source::Env));
+        let two = sources(&["--credential-helpers=ecr", "--credential-helpers", "env"]);
+        assert!(two.has(Source::Env) && two.has(Source::Ecr) && !two.has(Source::Google));
     }
 
     #[test]

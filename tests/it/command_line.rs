@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::executor::{Build, EXECUTOR};
-use crate::support::registry::Registry;
+use crate::support::registry::{Registry, USER, free_port};
 use crate::support::{bases, image, run, scratch};
 
 const WARMER: &str = env!("CARGO_BIN_EXE_warmer");
@@ -44,31 +45,47 @@ fn a_shell_takes_the_completion_script() {
     assert_eq!(run(Command::new("bash").args(["-c", &complete])).trim(), "--destination");
 }
 
+/// `login` with a config.json in `dir` and a password on standard input; the exit code and what it said.
+fn login(dir: &Path, args: &[&str], password: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(EXECUTOR);
+    command.arg("login").args(args).env("DOCKER_CONFIG", dir).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+    let done = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(done.stderr).unwrap();
+    assert!(!stderr.contains(password.trim_end()), "{stderr}");
+    (done.status.code(), stderr)
+}
+
 #[test]
-fn login_keeps_what_is_in_the_file() {
-    let dir = scratch();
+fn login_stores_what_the_registry_takes_and_a_build_pushes_with_it() {
+    let (registry, dir) = (Registry::start_users(), scratch());
     let file = dir.path().join("config.json");
-    fs::write(&file, r#"{"auths": {"other.example": {"auth": "kept"}}}"#).unwrap();
-    let login = |args: &[&str], password: &str| {
-        let mut command = Command::new(EXECUTOR);
-        command.arg("login").args(args).env("DOCKER_CONFIG", dir.path()).stdin(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
-        let done = child.wait_with_output().unwrap();
-        (done.status.code(), String::from_utf8(done.stderr).unwrap())
-    };
-    let registry = Registry::start();
-    let name = registry.name("");
-    let name = name.trim_end_matches('/');
-    let (code, stderr) = login(&[name, "-u", "me", "--password-stdin", "--insecure-registry", name], "word-of-me\n");
-    assert_eq!(code, Some(0), "{stderr}");
-    assert!(!stderr.contains("word-of-me"), "{stderr}");
-    let config: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    let expected =
-        serde_json::json!({"auths": {"other.example": {"auth": "kept"}, name: {"auth": "bWU6d29yZC1vZi1tZQ=="}}});
-    assert_eq!(config, expected);
+    let before = r#"{"auths": {"other.example": {"auth": "kept"}}}"#;
+    fs::write(&file, before).unwrap();
+    let host = registry.name("");
+    let host = host.trim_end_matches('/');
+    let (code, stderr) = login(dir.path(), &[host, "-u", USER.0, "--password-stdin"], "a-wrong-one\n");
+    assert!(code == Some(1) && stderr.contains("access denied"), "{stderr}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+    let (code, stderr) = login(dir.path(), &[host, "-u", USER.0, "--password-stdin"], &format!("{}\n", USER.1));
+    assert!(code == Some(0) && stderr.contains("the registry takes it"), "{stderr}");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(login(&[name, "-u", "me"], "").0, Some(1), "no password");
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(config["auths"]["other.example"]["auth"], "kept");
+    let name = format!("--destination={}", registry.name("team/app:1"));
+    let build = Build::new("FROM scratch\nCOPY f /f\n").file("f", "f").env("DOCKER_CONFIG", dir.path());
+    build.arg(name).succeed();
+}
+
+#[test]
+fn login_stores_for_a_registry_out_of_reach_and_says_so() {
+    let dir = scratch();
+    let host = format!("127.0.0.1:{}", free_port());
+    let (code, stderr) = login(dir.path(), &[&host, "-u", "me", "--password-stdin"], "word-of-me");
+    assert!(code == Some(0) && stderr.contains("not verified"), "{stderr}");
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join("config.json")).unwrap()).unwrap();
+    assert_eq!(config, serde_json::json!({"auths": {host: {"auth": "bWU6d29yZC1vZi1tZQ=="}}}));
 }
 
 #[test]

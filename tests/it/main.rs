@@ -7,6 +7,7 @@ mod agreement;
 mod architecture;
 mod command_line;
 mod container;
+mod credentials;
 mod crowd;
 mod differ;
 mod events;

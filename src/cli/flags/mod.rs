@@ -70,6 +70,8 @@ pub struct LoginFlags {
     pub password_stdin: bool,
 
     #[command(flatten)]
+    pub pull: PullFlags,
+    #[command(flatten)]
     pub log: LogFlags,
 }
 

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::cli::values::count;
+use crate::credentials::Source;
 use crate::registry::{ClientCertificate, host_and_client_certificate, host_and_path};
 
 /// For pulling; those that name a registry hold both ways.
@@ -49,7 +50,7 @@ pub struct PullFlags {
 }
 
 /// For pushing.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Registries")]
 pub struct PushFlags {
     /// Push over plain HTTP
@@ -73,8 +74,8 @@ pub struct PushFlags {
     pub push_retry: u32,
 
     /// Where credentials are looked for besides config.json; repeat for several, empty for none [default: all]
-    #[arg(long, value_parser = helper, value_name = "env|google|ecr|acr|gitlab")]
-    pub credential_helpers: Vec<CredentialHelper>,
+    #[arg(long, value_parser = source, value_name = "env|google|ecr|acr|gitlab")]
+    pub credential_helpers: Vec<String>,
 }
 
 /// For pulling base images.
@@ -86,23 +87,10 @@ pub struct RetryFlags {
     pub image_download_retry: u32,
 }
 
-/// A source of credentials besides config.json.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CredentialHelper {
-    /// No source.
-    #[value(skip)]
-    None,
-    Env,
-    Google,
-    Ecr,
-    Acr,
-    Gitlab,
-}
-
-fn helper(word: &str) -> Result<CredentialHelper, String> {
+/// A source of credentials, or empty for none.
+fn source(word: &str) -> Result<String, String> {
     if word.is_empty() {
-        return Ok(CredentialHelper::None);
+        return Ok(String::new());
     }
-    let allowed = "one of env, google, ecr, acr, gitlab, or empty for none";
-    CredentialHelper::from_str(word, false).map_err(|_| format!("{word:?} is not {allowed}"))
+    word.parse::<Source>().map(|_| word.to_owned())
 }

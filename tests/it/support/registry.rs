@@ -22,6 +22,31 @@ enum Certificate {
     SelfSigned,
 }
 
+/// The only user whom a registry with users lets in, and the password.
+pub const USER: (&str, &str) = ("ci-user", "s3cret-of-the-test");
+
+/// The same as htpasswd writes it, with bcrypt.
+const HTPASSWD: &str = "ci-user:$2b$05$abcdefghijklmnopqrstuujsWknM8pfBPdRxoOJt8hu.sWw2vTXTq\n";
+
+/// Whom a registry lets in.
+#[derive(Clone, Copy, PartialEq)]
+enum Visitors {
+    All,
+    Users,
+}
+
+impl Visitors {
+    /// What the configuration says of it; the file is made in `dir`.
+    fn section(self, dir: &Path) -> String {
+        if self == Visitors::All {
+            return String::new();
+        }
+        let users = dir.join("htpasswd");
+        fs::write(&users, HTPASSWD).unwrap();
+        format!("auth: {{htpasswd: {{realm: test, path: {users:?}}}}}\n")
+    }
+}
+
 impl Certificate {
     /// What the configuration says of it; the files are made in `dir`.
     fn section(self, dir: &Path) -> String {
@@ -40,32 +65,37 @@ impl Certificate {
 impl Registry {
     /// Starts one on a free port and waits until it answers.
     pub fn start() -> Registry {
-        Registry::start_with(Certificate::None)
+        Registry::start_with(Certificate::None, Visitors::All)
+    }
+
+    /// The same, but it lets in [`USER`] alone.
+    pub fn start_users() -> Registry {
+        Registry::start_with(Certificate::None, Visitors::Users)
     }
 
     /// The same with a certificate that nobody trusts; it speaks HTTPS only.
     pub fn start_tls() -> Registry {
-        Registry::start_with(Certificate::SelfSigned)
+        Registry::start_with(Certificate::SelfSigned, Visitors::All)
     }
 
-    fn start_with(certificate: Certificate) -> Registry {
+    fn start_with(certificate: Certificate, visitors: Visitors) -> Registry {
         // One at a time looks for a port; where another program takes it before the use, the registry ends and we look again.
         let lock = fs::File::create(super::scratch_home().join("registry.lock")).unwrap();
         lock.lock().unwrap();
         (0..5)
-            .find_map(|_| Registry::try_start(certificate))
+            .find_map(|_| Registry::try_start(certificate, visitors))
             .expect("docker-registry does not start (see scripts/install-deps.sh)")
     }
 
-    fn try_start(certificate: Certificate) -> Option<Registry> {
+    fn try_start(certificate: Certificate, visitors: Visitors) -> Option<Registry> {
         let port = free_port();
         let store = scratch();
         let config = store.path().join("config.yml");
         let root = store.path().join("store");
-        let tls = certificate.section(store.path());
+        let (tls, auth) = (certificate.section(store.path()), visitors.section(store.path()));
         let text = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {root:?}}}, delete: {{enabled: true}}}}\n\
-             http: {{addr: \"127.0.0.1:{port}\"{tls}}}\n"
+             http: {{addr: \"127.0.0.1:{port}\"{tls}}}\n{auth}"
         );
         fs::write(&config, text).unwrap();
         let log = fs::File::create(store.path().join("log")).unwrap();
@@ -82,8 +112,8 @@ impl Registry {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }
-            // A registry that speaks HTTPS answers 400 to this.
-            if self.try_get("/v2/", "*/*").is_ok_and(|(status, _)| status == 200 || status == 400) {
+            // A registry that speaks HTTPS answers 400 to this, one that wants to know who we are 401.
+            if self.try_get("/v2/", "*/*").is_ok_and(|(status, _)| [200, 400, 401].contains(&status)) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));
