@@ -58,7 +58,11 @@ fn carry_out(
             .try_for_each(|name| request.registry.check_push(name))
             .context("check before the build")?;
     }
-    let image = build::run(&request, site, control, timings)?;
+    let built = build::run(&request, site.clone(), control, timings);
+    // Before anything is written to where it shall go, as in kaniko, and after a failure too.
+    let cleaned = if flags.place.cleanup { site.clean() } else { Ok(()) };
+    let image = built?;
+    cleaned.context("--cleanup")?;
     let started = Instant::now();
     let digest = export::to_all(&image, &request.blobs, &request.registry, &mut destinations)?;
     timings.add_since(started, |totals| &mut totals.push_ns);

@@ -79,7 +79,7 @@ pub(super) const ROWS: &[NotYet] = &[
     refused("pre-cleanup", "start each build in a fresh container, or give --build-root"),
     refused("preserve-context", "start each build in a fresh container, or give --build-root"),
     refused("materialize", "use --tar-path or --oci-layout-path and unpack that"),
-    warned("cleanup", "start the next build in a fresh container, or give --build-root"),
+    warned("azure-container-registry-config", "Azure's identity is taken from the environment"),
 ];
 
 impl NotYet {

@@ -198,7 +198,8 @@ fn a_platform_and_a_part_of_the_context_can_be_chosen() {
     let built = build
         .args(["--customPlatform=linux/arm/v6", "--context-sub-path=sub/dir", "--no-push", "-f", &dockerfile])
         .arg(format!("--oci-layout-path={}", layout.display()))
-        .succeed();
+        .run();
+    assert!(built.status.success(), "{}", built.stderr());
     assert!(
         built.stderr().contains("Flag --customPlatform is deprecated. Use: --custom-platform"),
         "{}",
@@ -220,4 +221,18 @@ fn a_switch_of_the_fork_is_accepted() {
     assert!(level("PRESERVE_HARDLINKS").contains("DEBU"));
     assert!(level("SECUREJOIN_EXTRACTION").contains("WARN"));
     assert!(level("FF_KANIKO_NEW").contains("DEBU"));
+}
+
+#[test]
+fn cleanup_empties_the_root_and_the_image_is_whole() {
+    let build = Build::new("FROM base\nRUN echo made > /made\n").base("base", &bases::busybox());
+    let layout = build.dir().join("layout");
+    let layout_flag = format!("--oci-layout-path={}", layout.display());
+    let built = build.args(["--cleanup", "--no-push", &layout_flag]).run();
+    assert!(built.status.success(), "{}", built.stderr());
+    assert_eq!(fs::read_dir(built.root()).unwrap().count(), 0);
+    let image = image::unpack(&format!("oci:{}", layout.display()));
+    assert_eq!(fs::read_to_string(image.tree().join("made")).unwrap(), "made\n");
+    let built = Build::new("FROM base\nRUN exit 3\n").base("base", &bases::busybox()).args(["--cleanup", "--no-push"]);
+    assert_eq!(fs::read_dir(built.fail(3, &["Dockerfile:2"]).root()).unwrap().count(), 0);
 }

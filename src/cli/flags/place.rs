@@ -19,11 +19,11 @@ pub struct PlaceFlags {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub kaniko_dir: Option<PathBuf>,
 
-    /// Empty / before the build
+    /// Empty the root before the build
     #[arg(long)]
     pub pre_cleanup: bool,
 
-    /// Empty / after the build
+    /// Empty the root after the build, whether it failed or not
     #[arg(long)]
     pub cleanup: bool,
 
@@ -77,7 +77,7 @@ pub struct UnusedFlags {
     #[arg(long)]
     pub force_build_metadata: bool,
 
-    /// Azure's registry needs no file
+    /// File of an Azure identity
     #[arg(long, value_name = "PATH", hide = true)]
     pub azure_container_registry_config: Option<PathBuf>,
 }
