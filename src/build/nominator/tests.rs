@@ -146,6 +146,61 @@ fn a_sweep_on_tmpfs_is_a_walk_and_says_why() {
     assert!(answer.why.is_some_and(|why| why.contains("tmpfs")));
 }
 
+/// More is heard of than may be kept in memory.
+#[test]
+fn a_recording_that_grows_too_large_is_swept() {
+    for choice in [RecorderChoice::Fanotify, RecorderChoice::Dirwatch] {
+        let scene = Scene::on_disk();
+        let options = Options { memory: 20_000, ..Options::default() };
+        let mut nominator = scene.open_with(&Wanted { choice, options, ..wanted() });
+        nominator.start(&scene.root, &scene.baseline);
+        (0..1000).for_each(|number| {
+            std::fs::write(scene.dir.path().join(format!("root/{number}")), "").expect("write");
+        });
+        let answer = nominator.take(&scene.root, &scene.baseline);
+        assert_eq!((answer.recorder, answer.stats), ("sweep", 2), "{choice:?}");
+        assert!(answer.lost.is_some_and(|lost| lost.contains("more than 20000 bytes")), "{choice:?}");
+        let Candidates::Only(nominated) = answer.candidates else { panic!("everything") };
+        assert_eq!(nominated.trees.len(), 1000, "{choice:?}");
+        assert!(nominator.settle(&scene.root, &scene.baseline).is_none(), "the sweep was of everything");
+    }
+}
+
+/// Watches that answer for the only snapshot of a stage are settled by the sweep at once.
+#[test]
+fn one_snapshot_of_a_stage_leaves_nothing_to_settle() {
+    let scene = Scene::on_disk();
+    let mut nominator = scene.open(SnapshotMode::Events, RecorderChoice::Dirwatch);
+    nominator.start(&scene.root, &scene.baseline);
+    std::fs::write(scene.dir.path().join("root/f"), "2").expect("write");
+    let answer = nominator.take_settled(&scene.root, &scene.baseline);
+    assert!(names_f(&answer.candidates) && answer.events > 0 && answer.lost.is_none());
+    assert_eq!(answer.recorder, "sweep");
+    assert!(nominator.is_settled());
+}
+
+/// New directories do not fit into what may be watched.
+#[test]
+fn watches_that_are_refused_later_are_given_up_and_made_up_for() {
+    let scene = Scene::on_disk();
+    let options = Options { watches: Some(3), ..Options::default() };
+    let mut nominator = scene.open_with(&Wanted { choice: RecorderChoice::Dirwatch, options, ..wanted() });
+    assert_eq!(scene.step(&mut nominator).recorder, "dirwatch");
+    let directory = |name: &str| {
+        let path = scene.dir.path().join("root").join(name);
+        std::fs::create_dir(&path).expect("mkdir");
+        let inode = Inode::of(std::fs::File::open(&path).expect("open")).expect("stat");
+        (RootPath::clean(name).expect("path"), inode)
+    };
+    nominator.follow(&scene.root, vec![directory("a")]);
+    assert!(nominator.given_up.is_none());
+    nominator.follow(&scene.root, vec![directory("b")]);
+    let settled = nominator.settle(&scene.root, &scene.baseline).expect("something to settle");
+    assert_eq!(settled.recorder, "sweep");
+    let lost = settled.lost.expect("a reason");
+    assert!(lost.contains("new directories cannot be watched: 4 inotify watches are needed, 3 may be taken"), "{lost}");
+}
+
 /// The marker of the recorder cannot be made, so that its recording is lost.
 #[test]
 fn after_a_loss_the_tree_is_swept_or_walked() {
