@@ -1,7 +1,8 @@
 //! Small requests to the identity services of clouds, blocking. Not for registries' own business.
 //!
 //! Secrets travel encrypted, or not beyond this machine. A metadata server is on the machine's own link: it is asked over plain
-//! HTTP, without a proxy, for a second at most. No redirect is followed, and no answer is quoted that could hold a secret.
+//! HTTP, without a proxy, and where nobody said that there is one, for a second at most. No redirect is followed, and no answer
+//! is quoted that could hold a secret.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,10 +11,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url};
 use serde::de::DeserializeOwned;
 
-/// How long a metadata server may take for one answer.
+/// How long an answer may take: of a metadata server, of a server that a variable names, of a service of a cloud.
 const METADATA: Duration = Duration::from_secs(1);
-
-/// How long a service of a cloud may take for one answer.
+const BESIDE: Duration = Duration::from_secs(10);
 const SERVICE: Duration = Duration::from_secs(20);
 
 /// Waits before the second and third attempt.
@@ -38,10 +38,22 @@ pub struct Network {
 /// What kind of server is asked, which decides what is allowed and how long it may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Server {
-    /// On the machine's own link, or another process of the pod.
+    /// On the machine's own link, if there is one.
     Metadata,
+    /// Beside the container, where the platform's variables say.
+    Beside,
     /// In the network.
     Service,
+}
+
+impl Server {
+    fn patience(self) -> Duration {
+        match self {
+            Server::Metadata => METADATA,
+            Server::Beside => BESIDE,
+            Server::Service => SERVICE,
+        }
+    }
 }
 
 /// A request.
@@ -118,8 +130,9 @@ pub(super) struct Http {
 }
 
 struct Engine {
-    runtime: tokio::runtime::Runtime,
-    metadata: Client,
+    threads: Threads,
+    /// For what is near: without a proxy.
+    direct: Client,
     service: Client,
 }
 
@@ -151,11 +164,13 @@ impl Http {
     fn attempt(&self, server: Server, call: &Call) -> Result<Answer, Failure> {
         let engine = self.engine.get_or_init(|| Engine::start(&self.network));
         let engine = engine.as_ref().map_err(|why| Failure { why: why.clone(), may_pass: false })?;
-        let request = self.request(engine.client(server, &call.url), call);
+        let request = self.request(engine.client(server, &call.url), call).timeout(server.patience());
+        let stopped = || Failure { why: "the request was dropped".to_owned(), may_pass: false };
+        let runtime = engine.threads.0.as_ref().ok_or_else(stopped)?;
         let (sender, receiver) = std::sync::mpsc::channel();
         // Not `block_on`: the caller may be a thread of another runtime.
-        engine.runtime.spawn(async move { drop(sender.send(exchange(request).await)) });
-        receiver.recv().unwrap_or_else(|_| Err(Failure { why: "the request was dropped".to_owned(), may_pass: false }))
+        runtime.spawn(async move { drop(sender.send(exchange(request).await)) });
+        receiver.recv().unwrap_or_else(|_| Err(stopped()))
     }
 
     fn request(&self, client: &Client, call: &Call) -> reqwest::RequestBuilder {
@@ -177,6 +192,17 @@ impl Http {
     }
 }
 
+/// A runtime that may be dropped on any thread, also on one of another runtime: it is not waited for.
+struct Threads(Option<tokio::runtime::Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl Engine {
     fn start(network: &Network) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -195,16 +221,15 @@ impl Engine {
                 .http1_only()
                 .redirect(reqwest::redirect::Policy::none())
         };
-        let metadata = builder().no_proxy().timeout(METADATA).build();
+        let direct = builder().no_proxy().build();
         let service = network.proxy.iter().cloned().fold(builder(), reqwest::ClientBuilder::proxy);
-        let service = service.timeout(SERVICE).build();
-        let [metadata, service] = [metadata, service].map(|client| client.map_err(|error| cause(&error)));
-        Ok(Engine { runtime, metadata: metadata?, service: service? })
+        let [direct, service] = [direct, service.build()].map(|client| client.map_err(|error| cause(&error)));
+        Ok(Engine { threads: Threads(Some(runtime)), direct: direct?, service: service? })
     }
 
     /// Proxies are never used for this machine.
     fn client(&self, server: Server, url: &Url) -> &Client {
-        if server == Server::Metadata || is_loopback(url) { &self.metadata } else { &self.service }
+        if server != Server::Service || is_loopback(url) { &self.direct } else { &self.service }
     }
 }
 
@@ -212,7 +237,7 @@ impl Engine {
 fn is_safe(server: Server, url: &Url) -> Result<(), String> {
     match url.scheme() {
         "https" => Ok(()),
-        "http" if server == Server::Metadata || is_loopback(url) => Ok(()),
+        "http" if server != Server::Service || is_loopback(url) => Ok(()),
         _ => Err(format!("{}: a credential is sent over https only", url.host_str().unwrap_or(url.scheme()))),
     }
 }
@@ -280,6 +305,7 @@ fn cause(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::fake::{self, Fake, network};
 
     #[test]
     fn secrets_are_not_sent_in_the_open() {
@@ -307,5 +333,43 @@ mod tests {
         check(r#"{"errors":[{"code":"UNAUTHORIZED","message":"no"}]}"#, Some("UNAUTHORIZED: no"));
         check(r#"{"access_token":"hunter2"}"#, None);
         check("<html>", None);
+    }
+
+    #[test]
+    fn a_server_that_was_named_may_think_and_the_metadata_server_may_not() {
+        let slow = Fake::start(|_| {
+            std::thread::sleep(Duration::from_millis(1300));
+            fake::Answer::ok("late")
+        });
+        let http = Http::new(network());
+        let call = Call::get(&slow.address).expect("an address");
+        assert!(http.send(Server::Metadata, &call).is_err());
+        assert_eq!(http.send(Server::Beside, &call).map(|answer| answer.body), Ok(b"late".to_vec()));
+    }
+
+    #[test]
+    fn services_are_reached_through_the_proxy_and_nothing_near_is() {
+        let proxy = Fake::start(|_| fake::Answer(403, Vec::new(), String::new()));
+        let near = Fake::start(|_| fake::Answer::ok("near"));
+        let way = reqwest::Proxy::all(&proxy.address).expect("a proxy");
+        let http = Http::new(Network { proxy: Some(way), ..network() });
+        let call = |address: &str| Call::get(address).expect("an address");
+        for server in [Server::Metadata, Server::Beside, Server::Service] {
+            assert!(http.send(server, &call(&near.address)).is_ok(), "{server:?}");
+        }
+        assert!(proxy.requests().is_empty());
+        assert!(http.send(Server::Service, &call("https://sts.example/")).is_err());
+        assert_eq!(proxy.lines(), ["CONNECT sts.example:443"; 3], "once and two attempts more");
+    }
+
+    #[test]
+    fn a_caller_may_be_on_a_thread_of_another_runtime() {
+        let fake = Fake::start(|_| fake::Answer::ok("yes"));
+        let http = Http::new(network());
+        let call = Call::get(&fake.address).expect("an address");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let answer = runtime.block_on(async { http.send(Server::Service, &call) });
+        assert_eq!(answer.map(|answer| answer.body), Ok(b"yes".to_vec()));
+        runtime.block_on(async { drop(http) });
     }
 }

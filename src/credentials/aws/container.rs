@@ -52,7 +52,7 @@ pub(super) fn find(cloud: &Cloud<'_>) -> Result<Option<Keys>, String> {
     if let Some(token) = token {
         call = call.header("authorization", token.expose());
     }
-    cloud.http.send(Server::Metadata, &call)?.json::<Document>()?.keys().map(Some)
+    cloud.http.send(Server::Beside, &call)?.json::<Document>()?.keys().map(Some)
 }
 
 fn is_allowed(url: &Url) -> bool {

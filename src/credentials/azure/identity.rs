@@ -71,7 +71,7 @@ fn request(cloud: &Cloud<'_>, sky: &Sky, tenant: &str, client: &str, proof: &[(&
 /// App Service and its kin put a server beside the container.
 fn of_platform(cloud: &Cloud<'_>, sky: &Sky, endpoint: &str, secret: &str) -> Result<Secret, String> {
     let call = Call::get(endpoint)?.header("x-identity-header", secret);
-    token(&cloud.http.send(Server::Metadata, &asking(cloud, sky, call, "2019-08-01"))?)
+    token(&cloud.http.send(Server::Beside, &asking(cloud, sky, call, "2019-08-01"))?)
 }
 
 /// The metadata service of virtual machines and clusters. `None` if there is none.
