@@ -1,7 +1,7 @@
 //! `FF_KANIKO_*`: the switches of kaniko's living fork, and where we stand on each.
 //!
-//! None changes anything here. What most of them switch on is a correction, and what is correct is done anyway; so they are accepted, and
-//! one that asks for the other way gets a warning.
+//! What most of them switch on is a correction, and what is correct is done anyway; so nearly none changes anything here. They are
+//! accepted, and one that asks for the other way gets a warning.
 
 use super::env::Env;
 use super::values::go_bool;
@@ -24,6 +24,8 @@ pub(super) enum Stance {
     Either,
     /// What it switches on is not offered.
     Never,
+    /// It does here what it says.
+    Obeyed,
 }
 
 /// A switch.
@@ -49,6 +51,10 @@ const fn never(name: &'static str, here: &'static str) -> Feature {
     Feature { name, stance: Stance::Never, here }
 }
 
+const fn obeyed(name: &'static str, here: &'static str) -> Feature {
+    Feature { name, stance: Stance::Obeyed, here }
+}
+
 /// Those of the fork's 1.28, the retired ones, and those seen announced.
 pub(super) const FEATURES: &[Feature] = &[
     always("BUILDKIT_ARG_ENV_PRECEDENCE", "of ARG and ENV the later one holds"),
@@ -60,7 +66,7 @@ pub(super) const FEATURES: &[Feature] = &[
     never("COPY_CHMOD_ON_IMPLICIT_DIRS", "--chmod is for what COPY copies; directories on the way have mode 0755"),
     always("CROSS_REPO_MOUNT", "layers that the registry has elsewhere are mounted"),
     always("DEPRECATE_INTER_STAGE_RESTORE", "nothing is restored between stages"),
-    never("DISABLE_HTTP2", "HTTP/2 is spoken where the registry offers it"),
+    obeyed("DISABLE_HTTP2", "on, HTTP/2 is not spoken"),
     always("EXPAND_HEREDOC", "variables are expanded as the specification has it"),
     either("HASH_DIR_FRAMING", "there is no layer cache yet"),
     either("IGNORE_CACHED_MANIFEST", "there is no layer cache yet"),
@@ -110,8 +116,10 @@ pub(super) fn check(env: &Env) -> impl Iterator<Item = (Weight, String)> {
             (_, Err(_)) | (Stance::Always, Ok(false)) | (Stance::Never, Ok(true)) => Weight::Warning,
             _ => Weight::Remark,
         };
-        let fault = wish.err().map(|fault| format!(" ({fault})")).unwrap_or_default();
-        (weight, format!("{name}={value} changes nothing{fault}: {}", feature.here))
+        let fault = wish.as_ref().err().map(|fault| format!(" ({fault})")).unwrap_or_default();
+        let followed = feature.stance == Stance::Obeyed && wish.is_ok();
+        let effect = if followed { "is followed" } else { "changes nothing" };
+        (weight, format!("{name}={value} {effect}{fault}: {}", feature.here))
     })
 }
 

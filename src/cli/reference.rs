@@ -135,13 +135,14 @@ fn variables(page: &mut String) {
 }
 
 fn features(page: &mut String) {
-    *page += "\n## FF_KANIKO_*\n\nThe switches of kaniko's fork are accepted and change nothing. Asking for a way that is not ours gives a warning.\n";
+    *page += "\n## FF_KANIKO_*\n\nThe switches of kaniko's fork are accepted. Nearly all change nothing; asking for a way that is not ours gives a warning.\n";
     *page += "\n| switch | ours is | what we do |\n|---|---|---|\n";
     for feature in FEATURES {
         let ours = match feature.stance {
             Stance::Always => "on",
             Stance::Never => "off",
             Stance::Either => "either",
+            Stance::Obeyed => "as it says",
         };
         let _ = writeln!(page, "| `FF_KANIKO_{}` | {ours} | {} |", feature.name, cell(feature.here));
     }

@@ -8,8 +8,9 @@ use anyhow::{Result, anyhow};
 use super::credentials;
 use super::env::Env;
 use super::flags::{PullFlags, PushFlags};
+use super::values::go_bool;
 use crate::credentials::Sources;
-use crate::registry::{Authorities, Client, Credential, Identity, Policy, Proxies, Routes};
+use crate::registry::{Authorities, Client, Credential, Identity, Policy, Protocols, Proxies, Routes};
 
 /// A client for registries, with the credentials that the environment has for them. `downloads` is how often the download of an image
 /// is tried again, since not every command has that flag.
@@ -52,6 +53,7 @@ fn policy(pull: &PullFlags, push: &PushFlags, downloads: u32, env: &Env) -> Resu
         client_certificates: pull.registry_client_cert.iter().cloned().collect(),
         routes: routes(pull)?,
         proxies: Proxies::of_variables(|name| env.get(name))?,
+        protocols: protocols(env),
         client_type: env.get("UPSTREAM_CLIENT_TYPE").map(str::to_owned),
         push_retry: push.push_retry,
         image_download_retry: downloads,
@@ -67,6 +69,13 @@ fn routes(pull: &PullFlags) -> Result<Routes> {
     pull.registry_map.iter().try_for_each(|map| routes.add_map(map))?;
     pull.registry_mirror.iter().try_for_each(|mirror| routes.add_mirror(mirror))?;
     Ok(routes)
+}
+
+/// `FF_KANIKO_DISABLE_HTTP2`, and what Go programs are told by `GODEBUG`.
+fn protocols(env: &Env) -> Protocols {
+    let disabled = env.get("FF_KANIKO_DISABLE_HTTP2").is_some_and(|value| go_bool(value) == Ok(true));
+    let debug = env.get("GODEBUG").unwrap_or_default().split(',').any(|setting| setting == "http2client=0");
+    if disabled || debug { Protocols::Http1 } else { Protocols::All }
 }
 
 /// `SSL_CERT_FILE`, and `SSL_CERT_DIR`, a list as Go and OpenSSL read it.
@@ -125,6 +134,15 @@ mod tests {
         assert!(!sources(&["--credential-helpers="]).has(Source::Env));
         let two = sources(&["--credential-helpers=ecr", "--credential-helpers", "env"]);
         assert!(two.has(Source::Env) && two.has(Source::Ecr) && !two.has(Source::Google));
+    }
+
+    #[test]
+    fn http2_can_be_left_out() {
+        let spoken = |name: &str, value: &str| policy_of(&[], &[(name, value)]).expect("a policy").protocols;
+        assert_eq!(spoken("FF_KANIKO_DISABLE_HTTP2", "1"), Protocols::Http1);
+        assert_eq!(spoken("FF_KANIKO_DISABLE_HTTP2", "false"), Protocols::All);
+        assert_eq!(spoken("GODEBUG", "x=1,http2client=0"), Protocols::Http1);
+        assert_eq!(spoken("GODEBUG", "http2client=1"), Protocols::All);
     }
 
     #[test]

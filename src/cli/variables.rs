@@ -78,6 +78,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     read("SSL_CERT_FILE", "bundle of the authorities that registries' certificates may be from"),
     read("SSL_CERT_DIR", "directory of the same"),
     read("HTTPS_PROXY", "proxy for registries; HTTP_PROXY and NO_PROXY too"),
+    read("GODEBUG", "http2client=0 leaves HTTP/2 out; nothing else is read of it"),
     read("UPSTREAM_CLIENT_TYPE", "appended to the User-Agent"),
     read(
         "BUILDER_OUTPUT",
@@ -89,7 +90,6 @@ pub(super) const VARIABLES: &[Variable] = &[
     unused("KANIKO_TELEMETRY_OMIT_DOCKERFILE", "nothing is sent"),
     unused("KANIKO_IGNORE_ASSERTIONS", "a check that fails ends the build"),
     unused("SNAPSHOT_TIMEOUT_DURATION", "a snapshot may take as long as it takes"),
-    unused("GODEBUG", "this program is not written in Go"),
 ];
 
 /// The flags of `command` that the environment sets.
@@ -153,7 +153,7 @@ mod tests {
     fn what_does_nothing_is_said() {
         let said = |name: &str, value: &str| check(&Env::of(&[(name, value)])).collect::<Vec<_>>();
         assert_eq!(said("STACKLOG_PATH", "/s")[0].0, Weight::Warning);
-        assert_eq!(said("GODEBUG", "http2client=0")[0].0, Weight::Remark);
+        assert_eq!(said("SNAPSHOT_TIMEOUT_DURATION", "90m")[0].0, Weight::Remark);
         assert_eq!(said("BENCHMARK_FILE", "gs://b/t")[0].0, Weight::Warning);
         assert!(said("KANIKO_DIR", "/k").is_empty() && said("STACKLOG_PATH", "").is_empty());
     }

@@ -194,8 +194,7 @@ pub(super) fn is_lasting(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// What a fault of TLS means for the user.
 fn tls(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()?;
-    Some(match inner {
+    Some(match inner(error)? {
         rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
             "it does not speak TLS (--insecure-registry allows plain HTTP)".to_owned()
         }
@@ -204,6 +203,14 @@ fn tls(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         ),
         other => other.to_string(),
     })
+}
+
+/// The fault of TLS that an error is or holds: an I/O error does not count what it holds among its sources.
+fn inner<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(io) => inner(io.get_ref()?),
+        None => error.downcast_ref::<rustls::Error>(),
+    }
 }
 
 /// Text of others as at most one line of moderate length.

@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use credential::{Credential, Finder, Identity};
 pub use error::Error;
 pub use patience::{Backoff, Timeouts};
-pub use policy::{ClientCertificate, Policy, host_and_client_certificate, host_and_path};
+pub use policy::{ClientCertificate, Policy, Protocols, host_and_client_certificate, host_and_path};
 pub use proxy::Proxies;
 pub use pull::Resolved;
 pub use route::Routes;
@@ -48,7 +48,11 @@ use crate::oci::{Digest, Image, Platform, Reference, Repository};
 use crate::store::BlobDir;
 use endpoint::Endpoint;
 use policy::Direction;
+use tokio::sync::OnceCell;
 use transport::Transport;
+
+/// An endpoint that the first who needs it finds out about; others wait for that, and only for that.
+type Place = OnceCell<Arc<Endpoint>>;
 
 /// Connections to registries. It can be shared between threads, and keeps connections and tokens for the next call.
 pub struct Client {
@@ -56,7 +60,7 @@ pub struct Client {
     policy: Policy,
     transport: Transport,
     finder: Arc<Finder>,
-    endpoints: tokio::sync::Mutex<BTreeMap<(String, Direction), Arc<Endpoint>>>,
+    endpoints: Mutex<BTreeMap<(String, Direction), Arc<Place>>>,
     found: Mutex<BTreeMap<Repository, Repository>>,
     may_publish: Box<dyn Fn() -> bool + Send + Sync>,
 }
@@ -161,16 +165,13 @@ impl Client {
     /// The connection to a registry, made at the first use.
     async fn endpoint(&self, registry: &str, direction: Direction) -> Result<Arc<Endpoint>, Error> {
         let key = (registry.to_owned(), direction);
-        let mut endpoints = self.endpoints.lock().await;
-        if let Some(endpoint) = endpoints.get(&key) {
-            return Ok(endpoint.clone());
-        }
+        let cell = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
         let schemes = self.policy.schemes(registry, direction);
         let certificate = self.policy.certificate(registry, direction);
-        let endpoint = Endpoint::connect(&self.transport, &self.finder, registry, schemes, certificate).await?;
-        let endpoint = Arc::new(endpoint);
-        endpoints.insert(key, endpoint.clone());
-        Ok(endpoint)
+        let connect = async || {
+            Endpoint::connect(&self.transport, &self.finder, registry, schemes, certificate).await.map(Arc::new)
+        };
+        cell.get_or_try_init(connect).await.cloned()
     }
 
     /// How many blobs travel at once.

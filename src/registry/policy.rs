@@ -41,6 +41,8 @@ pub struct Policy {
     pub routes: Routes,
     /// `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`.
     pub proxies: Proxies,
+    /// Which versions of HTTP are offered to an encrypted registry.
+    pub protocols: Protocols,
     /// `UPSTREAM_CLIENT_TYPE`: appended to the `User-Agent`, after a comma.
     pub client_type: Option<String>,
     /// How many connections to one registry there are at most, and so how many blobs travel at once. 0 counts as 1.
@@ -72,6 +74,7 @@ impl Default for Policy {
             client_certificates: BTreeMap::new(),
             routes: Routes::default(),
             proxies: Proxies::default(),
+            protocols: Protocols::All,
             client_type: None,
             connections: CONNECTIONS,
             push_retry: 0,
@@ -81,6 +84,15 @@ impl Default for Policy {
             backoff: Backoff::default(),
         }
     }
+}
+
+/// Versions of HTTP. Flow control of HTTP/2 makes uploads slow where a registry grants small windows and is far away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocols {
+    /// HTTP/2 where the registry speaks it, otherwise HTTP/1.1.
+    All,
+    /// HTTP/1.1 alone (`DISABLE_HTTP2`, `GODEBUG=http2client=0`).
+    Http1,
 }
 
 /// Files of a certificate of ours: PEM, the certificate's chain included.

@@ -8,14 +8,25 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use super::Error;
-use super::policy::Certificate;
+use super::policy::{Certificate, Protocols};
 use super::trust::Trust;
 
-/// The protocols that we speak, the preferred one first.
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+/// The protocols that we speak (RFC 7301), the preferred one first.
+fn offered(protocols: Protocols) -> Vec<Vec<u8>> {
+    let names: &[&[u8]] = match protocols {
+        Protocols::All => &[b"h2", b"http/1.1"],
+        Protocols::Http1 => &[b"http/1.1"],
+    };
+    names.iter().map(|name| name.to_vec()).collect()
+}
 
 /// The configuration for a registry, as `trust` and `certificate` demand.
-pub(super) fn config(trust: &Trust, registry: &str, certificate: Certificate) -> Result<ClientConfig, Error> {
+pub(super) fn config(
+    trust: &Trust,
+    registry: &str,
+    certificate: Certificate,
+    protocols: Protocols,
+) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let failed = |error: rustls::Error| Error::Setup(error.to_string());
     let builder =
@@ -30,7 +41,7 @@ pub(super) fn config(trust: &Trust, registry: &str, certificate: Certificate) ->
             .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
             .map_err(|error| Error::Setup(format!("--registry-client-cert {registry}: {error}")))?,
     };
-    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    config.alpn_protocols = offered(protocols);
     Ok(config)
 }
 

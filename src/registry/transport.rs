@@ -1,7 +1,8 @@
 //! HTTP: one reqwest client and so one pool of connections a registry, on a rustls configuration of our own.
 //!
 //! reqwest's default client is never used: where there are no certificate files, as in an image made from scratch, building it
-//! fails even for plain HTTP. HTTP/2 where a registry offers it, with windows that its flow control does not fill.
+//! fails even for plain HTTP. HTTP/2 where a registry offers it, with windows that its flow control does not fill, and with pings:
+//! a request that is tried again would find the connection of a dead peer still in the pool.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use super::Error;
 use super::error::cause;
 use super::names::Names;
 use super::patience::{Backoff, Timeouts};
-use super::policy::{Certificate, Policy, canonical};
+use super::policy::{Certificate, Policy, Protocols, canonical};
 use super::proxy::Proxies;
 use super::tls;
 use super::trust::Trust;
@@ -33,6 +34,7 @@ pub(super) struct Transport {
     pub(super) timeouts: Timeouts,
     pub(super) backoff: Backoff,
     connections: usize,
+    protocols: Protocols,
     user_agent: String,
     proxies: Proxies,
     trust: Trust,
@@ -55,6 +57,7 @@ impl Transport {
             timeouts: policy.timeouts,
             backoff: policy.backoff,
             connections: policy.connections.max(1),
+            protocols: policy.protocols,
             user_agent: std::iter::once(USER_AGENT.to_owned()).chain(client_type).collect(),
             proxies: policy.proxies.clone(),
             trust: Trust::read(&policy.authorities, &policy.registry_certificates, &policy.client_certificates)?,
@@ -81,7 +84,7 @@ impl Transport {
         let proxies = self.proxies.clone();
         Ok(Network {
             names: Arc::new(self.names.clone()),
-            tls: tls::config(&self.trust, "", Certificate::Verified)?,
+            tls: tls::config(&self.trust, "", Certificate::Verified, self.protocols)?,
             proxy: Some(reqwest::Proxy::custom(move |url: &Url| proxies.of(url).cloned())),
             user_agent: self.user_agent.clone(),
         })
@@ -91,10 +94,13 @@ impl Transport {
         let proxies = self.proxies.clone();
         let builder = reqwest::Client::builder()
             .user_agent(&self.user_agent)
-            .tls_backend_preconfigured(tls::config(&self.trust, registry, certificate)?)
+            .tls_backend_preconfigured(tls::config(&self.trust, registry, certificate, self.protocols)?)
             .dns_resolver(self.names.clone())
             .connect_timeout(self.timeouts.connect)
             .tcp_nodelay(true)
+            .http2_keep_alive_interval(self.timeouts.stall / 4)
+            .http2_keep_alive_timeout(self.timeouts.stall / 4)
+            .http2_keep_alive_while_idle(true)
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .proxy(reqwest::Proxy::custom(move |url: &Url| proxies.of(url).cloned()))

@@ -29,5 +29,6 @@ mod scale;
 mod signals;
 mod support;
 mod sweep;
+mod transport;
 mod trust;
 mod world;

@@ -116,6 +116,27 @@ fn an_image_is_pulled_and_checked() {
 }
 
 #[test]
+fn a_digest_may_be_a_sha512() {
+    let sample = sample();
+    let mut hasher = crate::oci::Hasher::new(crate::oci::Algorithm::Sha512);
+    hasher.update(&sample.encoded.manifest);
+    let digest = hasher.finish();
+    let (asked, manifest) = (digest.clone(), sample.encoded.manifest.clone());
+    let fake = sample.fake(move |request, _| {
+        request.target.ends_with(asked.as_str()).then(|| Answer::new(200).body(manifest.clone()))
+    });
+    let name = reference(&fake.name(&format!("some/app@{digest}")));
+    let resolved = client().resolve(&name, &Platform::host()).expect("resolved");
+    assert_eq!(resolved.digest, digest);
+    let asked = digest.clone();
+    let fake =
+        sample.fake(move |request, _| request.target.ends_with(asked.as_str()).then(|| Answer::new(200).body("{}")));
+    let name = reference(&fake.name(&format!("some/app@{digest}")));
+    let error = client().resolve(&name, &Platform::host()).expect_err("spoilt").to_string();
+    assert!(error.contains("is corrupt"), "{error}");
+}
+
+#[test]
 fn a_registry_has_a_name_or_an_address() {
     let sample = sample();
     let fake = sample.fake(|_, _| None);
