@@ -120,14 +120,25 @@ pub(super) fn network() -> Network {
 }
 
 /// Runs `test` with what a cloud's code gets in this environment. Requests to hosts of `detours` go to the server beside them.
+/// A metadata server may take its time, since this machine may be busy.
 pub(super) fn with_cloud<T>(
     variables: &[(&str, &str)],
     detours: &[(&str, &Fake)],
     test: impl FnOnce(&Cloud<'_>) -> T,
 ) -> T {
-    let environment: Environment = variables.iter().copied().collect();
     let mut http = Http::new(network());
     http.detours = detours.iter().map(|(host, fake)| ((*host).to_owned(), fake.address.clone())).collect();
+    http.metadata = Duration::from_secs(20);
+    with_http(&http, variables, test)
+}
+
+/// The same without detours, and as impatient as in earnest.
+pub(super) fn with_hasty_cloud<T>(variables: &[(&str, &str)], test: impl FnOnce(&Cloud<'_>) -> T) -> T {
+    with_http(&Http::new(network()), variables, test)
+}
+
+fn with_http<T>(http: &Http, variables: &[(&str, &str)], test: impl FnOnce(&Cloud<'_>) -> T) -> T {
+    let environment: Environment = variables.iter().copied().collect();
     let (profiles, adc) = (super::aws::Profiles::read(&environment), super::google::Adc::read(&environment));
-    test(&Cloud { environment: &environment, http: &http, profiles: &profiles, adc: &adc })
+    test(&Cloud { environment: &environment, http, profiles: &profiles, adc: &adc })
 }

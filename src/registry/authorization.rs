@@ -96,9 +96,7 @@ impl Authorization {
         if before != Challenge::None && matches!(challenge, Challenge::Bearer { .. }) {
             let identity = self.identity(what, &access.repository).await?;
             if !matches!(identity.credential, Credential::RegistryToken(_)) {
-                let token = self.fetch(what, &challenge, &wanted, &identity).await?;
-                let text = format!("Bearer {}", token.text);
-                self.tokens.lock().await.insert(access.clone(), token);
+                let text = self.renewed(what, &challenge, access, &wanted, &identity, shown).await?;
                 return proof(what, Some(text), &identity).map(Some);
             }
         }
@@ -137,6 +135,27 @@ impl Authorization {
         }
         let token = self.fetch(what, challenge, access, identity).await?;
         let text = token.text.clone();
+        tokens.insert(access.clone(), token);
+        Ok(text)
+    }
+
+    /// Another token than the one that was shown: somebody else's if there is one by now, otherwise a new one for `wanted`.
+    async fn renewed(
+        &self,
+        what: &str,
+        challenge: &Challenge,
+        access: &Access,
+        wanted: &Access,
+        identity: &Identity,
+        shown: &Proof,
+    ) -> Result<String, Error> {
+        let mut tokens = self.tokens.lock().await;
+        let others = tokens.get(access).filter(|token| token.is_good()).map(|token| format!("Bearer {}", token.text));
+        if let Some(text) = others.filter(|text| shown.value.as_ref().is_some_and(|value| value != text.as_str())) {
+            return Ok(text);
+        }
+        let token = self.fetch(what, challenge, wanted, identity).await?;
+        let text = format!("Bearer {}", token.text);
         tokens.insert(access.clone(), token);
         Ok(text)
     }

@@ -84,7 +84,7 @@ impl Transport {
         let proxies = self.proxies.clone();
         Ok(Network {
             names: Arc::new(self.names.clone()),
-            tls: tls::config(&self.trust, "", Certificate::Verified, self.protocols)?,
+            tls: tls::config(&self.trust, "", Certificate::Verified, Protocols::Http1)?,
             proxy: Some(reqwest::Proxy::custom(move |url: &Url| proxies.of(url).cloned())),
             user_agent: self.user_agent.clone(),
         })

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use crate::support::authority::Authority;
 use crate::support::executor::{Build, EXECUTOR};
-use crate::support::registry::{Registry, USER, free_port};
+use crate::support::registry::{Kind, Registry, USER, free_port};
 use crate::support::{bases, image, run, scratch};
 
 const WARMER: &str = env!("CARGO_BIN_EXE_warmer");
@@ -59,7 +60,7 @@ fn login(dir: &Path, args: &[&str], password: &str) -> (Option<i32>, String) {
 
 #[test]
 fn login_stores_what_the_registry_takes_and_a_build_pushes_with_it() {
-    let (registry, dir) = (Registry::start_users(), scratch());
+    let (registry, dir) = (Registry::start_as(Kind::Password), scratch());
     let file = dir.path().join("config.json");
     let before = r#"{"auths": {"other.example": {"auth": "kept"}}}"#;
     fs::write(&file, before).unwrap();
@@ -235,4 +236,33 @@ fn cleanup_empties_the_root_and_the_image_is_whole() {
     assert_eq!(fs::read_to_string(image.tree().join("made")).unwrap(), "made\n");
     let built = Build::new("FROM base\nRUN exit 3\n").base("base", &bases::busybox()).args(["--cleanup", "--no-push"]);
     assert_eq!(fs::read_dir(built.fail(3, &["Dockerfile:2"]).root()).unwrap().count(), 0);
+}
+
+#[test]
+fn flags_of_registries_and_outputs_reach_a_build() {
+    let authority = Authority::new();
+    let (signed, plain, dir) = (Registry::start_as(Kind::Signed(&authority)), Registry::start(), scratch());
+    let base = format!("docker://{}", plain.name("library/base:1"));
+    run(Command::new("skopeo")
+        .args(["copy", "--quiet", "--dest-tls-verify=false"])
+        .args([&format!("oci:{}:latest", bases::busybox().display()), &base]));
+    let (mirror, host) = (plain.name(""), signed.name(""));
+    let (mirror, host) = (mirror.trim_end_matches('/'), host.trim_end_matches('/'));
+    let name = signed.name("team/app:1");
+    let build = Build::new("FROM base:1\nRUN echo made > /made\n")
+        .env("BUILDER_OUTPUT", dir.path())
+        .env("KANIKO_REGISTRY_MIRROR", mirror)
+        .arg(format!("--registry-certificate={host}={}", authority.certificate().display()))
+        .args(["--skip-default-registry-fallback", "--annotation=key=value", "--image-format=oci", "-d", &name]);
+    build.succeed();
+    let certificates = format!("--cert-dir={}", dir.path().join("certificates").display());
+    fs::create_dir(dir.path().join("certificates")).unwrap();
+    fs::copy(authority.certificate(), dir.path().join("certificates/ca.crt")).unwrap();
+    let raw = run(Command::new("skopeo").args(["inspect", "--raw", &certificates, &format!("docker://{name}")]));
+    let manifest: serde_json::Value = serde_json::from_str(&raw).unwrap();
+    assert_eq!(manifest["annotations"], serde_json::json!({"key": "value"}));
+    assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json");
+    let images: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(dir.path().join("images")).unwrap()).unwrap();
+    assert_eq!(images["name"], name);
 }

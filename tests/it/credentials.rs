@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::executor::{Build, Built};
-use crate::support::registry::{Registry, USER};
+use crate::support::registry::{Kind, Registry, USER};
 use crate::support::{run, scratch};
 
 /// `config.json` with these entries, in a directory that `DOCKER_CONFIG` can name. All have the right user and password.
@@ -44,7 +44,7 @@ const COPY: &str = "FROM scratch\nCOPY f /f\n";
 
 #[test]
 fn an_entry_of_the_configuration_pushes_and_pulls() {
-    let registry = Registry::start_users();
+    let registry = Registry::start_as(Kind::Password);
     let dir = scratch();
     let (first, second) = (registry.name("team/app:1"), registry.name("team/app:2"));
     let host = registry.name("");
@@ -63,7 +63,7 @@ fn an_entry_of_the_configuration_pushes_and_pulls() {
 
 #[test]
 fn variables_and_helpers_push() {
-    let registry = Registry::start_users();
+    let registry = Registry::start_as(Kind::Password);
     let name = registry.name("a:1");
     let host = name.split('/').next().unwrap().to_owned();
     let inline = json!({"auths": {&host: entry(USER.1)}}).to_string();
@@ -92,7 +92,7 @@ fn variables_and_helpers_push() {
 
 #[test]
 fn what_is_wrong_names_the_source() {
-    let registry = Registry::start_users();
+    let registry = Registry::start_as(Kind::Password);
     let name = registry.name("a:1");
     let host = name.split('/').next().unwrap().to_owned();
     let dir = scratch();

@@ -1,7 +1,7 @@
 //! Microsoft Entra, the metadata services and a registry's exchange, played by a local server that checks what it gets.
 
 use super::*;
-use crate::credentials::fake::{Answer, Fake, Request, with_cloud};
+use crate::credentials::fake::{Answer, Fake, Request, with_cloud, with_hasty_cloud};
 
 const HOST: &str = "team.azurecr.io";
 
@@ -142,6 +142,16 @@ fn managed_identities() {
     let request = &platform.requests()[0];
     assert_eq!(request.line, "GET /msi/token?api-version=2019-08-01&resource=https%3A%2F%2Fmanagement.azure.com%2F");
     assert_eq!((request.header("x-identity-header"), request.header("metadata")), ("h", ""));
+}
+
+#[test]
+fn a_silent_metadata_server_is_not_waited_for() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = format!("http://{}", listener.local_addr().expect("an address"));
+    let begun = std::time::Instant::now();
+    let variables = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", silent.as_str())];
+    assert!(with_hasty_cloud(&variables, |cloud| find(cloud, HOST)).expect("no error").is_none());
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -61,10 +61,17 @@ impl Nginx {
         format!("127.0.0.1:{}/{name}", self.port)
     }
 
-    /// The lines of the access log.
-    pub fn log(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+    /// The lines of the access log, once there are as many as expected: they are written after the answers are sent.
+    pub fn log(&self, expected: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let limit = Instant::now() + Duration::from_secs(10);
+        loop {
+            let text = fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
+            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            if expected(&lines) || Instant::now() > limit {
+                return lines;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Kind<'a> {
     Signed(&'a Authority),
     /// The same for those who show a certificate of that authority.
     Mutual(&'a Authority),
-    /// It wants [`USER`].
+    /// It wants [`USER`] and the password.
     Password,
     /// It wants signed tokens.
     Tokens(&'a TokenServer),
@@ -37,10 +37,10 @@ pub enum Kind<'a> {
     ReadOnly,
 }
 
-/// The only user whom a registry with a password lets in, and the password.
+/// The user whom a registry with a password lets in.
 pub const USER: (&str, &str) = ("me", "pass:word");
 
-/// The same, as bcrypt has it.
+/// The same as bcrypt has it.
 const HTPASSWD: &str = "me:$2b$04$tjpq9.sb0xQbAIz8i3EQuePY8hyW3.PtiKobsJsXG75wAAlZw7SxG\n";
 
 impl Kind<'_> {
@@ -100,11 +100,6 @@ impl Registry {
     /// The same with a certificate that nobody trusts; it speaks HTTPS only.
     pub fn start_tls() -> Registry {
         Registry::start_as(Kind::SelfSigned)
-    }
-
-    /// The same as the first, but it lets in [`USER`] alone.
-    pub fn start_users() -> Registry {
-        Registry::start_as(Kind::Password)
     }
 
     /// One of any kind.

@@ -201,6 +201,24 @@ fn whole_builds_end_right_or_in_a_clear_error() {
 }
 
 #[test]
+fn the_checks_can_fail() {
+    let fails = |check: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_err();
+    let (registry, parcel) = (Registry::start(), parcel(2, 100, 998));
+    assert!(fails(&|| check_registry(&registry, "a", &parcel, true)), "there is no manifest");
+    let direct = Client::new(Policy::default()).unwrap();
+    direct.push(&reference(&registry.name("a:1")), &parcel.image, &parcel.blobs).unwrap();
+    check_registry(&registry, "a", &parcel, true);
+    let digest = &digests(&parcel.image)[1];
+    fs::write(registry.blob_path(digest.as_str()), "spoilt").unwrap();
+    assert!(fails(&|| check_registry(&registry, "a", &parcel, true)), "a blob is spoilt");
+    fs::remove_file(registry.blob_path(digest.as_str())).unwrap();
+    assert!(fails(&|| check_registry(&registry, "a", &parcel, true)), "a blob is gone");
+    check_store(&parcel.blobs, &parcel.image);
+    fs::write(parcel.blobs.path(digest), "spoilt").unwrap();
+    assert!(fails(&|| check_store(&parcel.blobs, &parcel.image)), "a blob is spoilt");
+}
+
+#[test]
 fn a_fault_follows_from_its_seed() {
     let asked =
         Request { method: "GET".to_owned(), target: "/".to_owned(), headers: Default::default(), body: vec![0; 9] };

@@ -5,6 +5,7 @@ mod faults;
 mod others;
 mod outputs;
 mod proxies;
+mod resumed;
 mod servers;
 mod tokens;
 mod web;
