@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use super::env::Env;
@@ -185,7 +186,12 @@ fn parse<T: FromArgMatches>(
 
 fn answer(shown: &Command, error: &clap::Error) -> Answer {
     match error.kind() {
-        clap::error::ErrorKind::DisplayHelp => help(shown),
+        ErrorKind::DisplayHelp => help(shown),
+        // What is allowed is said already, in one line.
+        ErrorKind::ValueValidation => {
+            let text = error.render().to_string();
+            Answer::Mistake(format!("{}\n", text.lines().next().unwrap_or_default()))
+        }
         _ if error.use_stderr() => Answer::Mistake(error.render().to_string()),
         _ => Answer::Text(error.render().to_string()),
     }
