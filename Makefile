@@ -5,7 +5,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint deps build bench cost soak clean unit end-to-end
+.PHONY: demo test lint deps build bench cost soak clean unit end-to-end docs
 
 # Static linking needs an explicit target, so programs land in a folder named after it.
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(shell rustc -vV | sed -n 's/^host: //p')/release
@@ -38,6 +38,11 @@ deps:
 
 build:
 	cargo build --release
+
+# A test fails when the page is not what this writes.
+docs:
+	cargo run --bin executor -- reference > docs/flags.md.new
+	mv docs/flags.md.new docs/flags.md
 
 bench: deps
 	cargo bench --package silt-bench

@@ -13,6 +13,7 @@ mod error;
 mod exchange;
 #[cfg(test)]
 mod fake;
+mod login;
 mod names;
 mod patience;
 mod policy;
@@ -143,6 +144,14 @@ impl Client {
     /// Begins an upload to the repository and cancels it, to learn early whether a push can succeed.
     pub fn check_push(&self, reference: &Reference) -> Result<(), Error> {
         self.runtime.block_on(push::check(self, reference))
+    }
+
+    /// Whether the registry takes the credential that this client has for it.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] if it does not; others if that could not be learnt.
+    pub fn check_login(&self, registry: &str) -> Result<(), Error> {
+        self.runtime.block_on(login::check(self, registry))
     }
 
     /// Sends `text` to an `https://` address with PUT.

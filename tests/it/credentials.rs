@@ -108,5 +108,5 @@ fn what_is_wrong_names_the_source() {
     let missing = json!({"credHelpers": {&host: "none"}}).to_string();
     with(missing).fail(1, &[&place, "there is no docker-credential-none on PATH"]);
     let unknown = build(COPY, &name).arg("--credential-helpers=aws");
-    unknown.fail(1, &["--credential-helpers: \"aws\" is not one of env, google, ecr, acr, gitlab"]);
+    unknown.fail(1, &["\"aws\" is not one of env, google, ecr, acr, gitlab"]);
 }

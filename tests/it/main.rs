@@ -5,6 +5,7 @@
 
 mod agreement;
 mod architecture;
+mod command_line;
 mod container;
 mod credentials;
 mod crowd;
