@@ -1,16 +1,18 @@
 //! docker-registry in its kinds: whom it trusts, whom we trust, what it refuses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::Mutex;
 
 use silt::oci::Platform;
 use silt::registry::{Authorities, Client, ClientCertificate, Policy};
 
-use super::{parcel, with_password};
+use super::{hasty, parcel, with_password};
 use crate::registry::{fails, reference};
 use crate::support::authority::Authority;
 use crate::support::executor::Build;
+use crate::support::gateway::{Gateway, Verdict};
 use crate::support::registry::{Kind, Registry};
 use crate::support::{bases, scratch};
 
@@ -102,3 +104,29 @@ fn a_registry_that_cannot_be_written_says_so_before_the_build() {
     fails(client.push(&name, &parcel.image, &parcel.blobs), &["405"]);
     fails(client.resolve(&name, &Platform::host()), &["not found"]);
 }
+
+#[test]
+fn a_tag_that_may_not_move_is_an_error_unless_it_need_not() {
+    let (registry, first, second) = (Registry::start(), parcel(1, 1000, 17), parcel(1, 1000, 18));
+    let port = registry.port();
+    let taken = Mutex::new(BTreeSet::new());
+    let gateway = Gateway::start(port, move |asked| {
+        let is_tag = asked.method == "PUT" && asked.target.contains("/manifests/");
+        match is_tag && !taken.lock().unwrap().insert(asked.target.clone()) {
+            true => Verdict::Answer(400, Vec::new(), IMMUTABLE.to_owned()),
+            false => Verdict::Forward,
+        }
+    });
+    let name = reference(&gateway.name("app:1"));
+    let digest = Client::new(hasty()).unwrap().push(&name, &first.image, &first.blobs).unwrap();
+    fails(
+        Client::new(hasty()).unwrap().push(&name, &second.image, &second.blobs),
+        &["400", "TAG_INVALID", "immutable"],
+    );
+    let lenient = Policy { ignore_immutable_tag_errors: true, ..hasty() };
+    Client::new(lenient).unwrap().push(&name, &second.image, &second.blobs).unwrap();
+    let there = Client::new(hasty()).unwrap().resolve(&name, &Platform::host()).unwrap();
+    assert_eq!(there.digest, digest, "the tag was moved");
+}
+
+const IMMUTABLE: &str = r#"{"errors":[{"code":"TAG_INVALID","message":"The image tag '1' already exists in the 'app' repository and cannot be overwritten because the tag is immutable."}]}"#;
