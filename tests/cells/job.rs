@@ -67,7 +67,8 @@ impl Job {
                 outcomes.lock().unwrap().push(self.cell(context, ground, rung));
             }
         };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        // More than there are cores: a sequence waits for the clock and for events more than it computes.
+        let threads = 4 * std::thread::available_parallelism().map_or(1, usize::from);
         std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
         for outcome in outcomes.into_inner().unwrap() {
             writeln!(output, "{}", serde_json::to_string(&outcome).unwrap()).unwrap();
