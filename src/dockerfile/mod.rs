@@ -2,18 +2,26 @@
 //!
 //! Everything here is pure: bytes in, values or a located error out; no files, no environment, no images. No input panics.
 //! Values are kept as written: variables are expanded when a step runs ([`expand()`]), since only then their values are known.
-//! What the language has and silt does not offer yet is an error that names the line, never ignored.
+//! All of the language has a type; what silt cannot carry out yet is refused by [`crate::plan`], never ignored.
 //! Follows BuildKit's reference (`frontend/dockerfile/docs/reference.md`), front end 1.26.
 
+mod duration;
 mod error;
 mod expand;
 mod flags;
+mod healthcheck;
 mod heredoc;
 mod instruction;
 mod lines;
+mod mode;
+mod mount;
 mod parse;
+mod run;
 mod shell_pattern;
+mod size;
 mod suggest;
+mod transfer;
+mod trigger;
 mod words;
 
 pub mod glob;
@@ -22,8 +30,15 @@ pub mod remote;
 
 pub use error::{Error, Problem};
 pub use expand::{ExpandError, expand, expand_words};
-pub use instruction::{ArgDefinition, Command, From, Instruction, Transfer};
+pub use healthcheck::{Check, Healthcheck};
+pub use heredoc::{Heredoc, Tabs, Variables};
+pub use instruction::{ArgDefinition, Command, From, Instruction};
+pub use mode::{BadMode, Mode};
+pub use mount::{Access, Attributes, Mount, MountFlag, MountType, Sharing};
 pub use parse::parse;
+pub use run::{Body, Device, Invocation, Network, Run, Security};
+pub use transfer::{Add, Copy, CopySource, Transfer};
+pub use trigger::{Trigger, parse_trigger};
 
 /// A parsed Dockerfile.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,11 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
+/// ` (did you mean X?)` for the nearest candidate; empty if none is near.
+pub(super) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, candidates).map(|name| format!(" (did you mean {name}?)")).unwrap_or_default()
+}
+
 /// Insertions, deletions, replacements and swaps of neighbours that lead from `a` to `b`, cases not told apart.
 /// A name longer than 64 letters is too far from anything.
 fn distance(a: &str, b: &str) -> usize {

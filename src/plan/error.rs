@@ -85,6 +85,9 @@ pub enum Problem {
         /// The stages there are.
         stages: String,
     },
+    /// Part of the language that cannot be carried out yet.
+    #[error("{0} is not supported yet")]
+    Unsupported(String),
     /// `--target` that names no stage.
     #[error("the target {target:?} is not a stage; they are {stages}")]
     UnknownTarget {

@@ -7,6 +7,7 @@
 mod args;
 mod error;
 mod resolve;
+mod unsupported;
 
 pub use args::{Args, PlatformNames};
 pub use error::{Error, Problem};
@@ -82,9 +83,19 @@ pub struct Step {
     pub located: Located,
     /// Where COPY and ADD take their sources from; `None` for all others.
     pub source: Option<Source>,
+    /// For each mount of a RUN, in order, what its `from` names; `None` where it has none: then a bind mount shows the build
+    /// context, and a cache begins empty.
+    pub mounts: Vec<Option<Source>>,
 }
 
-/// Where COPY and ADD take their sources from.
+impl Step {
+    /// Everything that it reads files from beside its own stage.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.source.iter().chain(self.mounts.iter().flatten())
+    }
+}
+
+/// Where COPY, ADD and mounts take files from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The build context.
@@ -102,18 +113,18 @@ pub enum Source {
 pub struct Keep {
     /// Positions of the stages that start from it: they need its root and its image.
     pub base_of: Vec<usize>,
-    /// The COPYs from it: they need files of its root.
+    /// The COPYs and mounts from it: they need files of its root.
     pub copies: Vec<Copied>,
 }
 
-/// A COPY from an earlier stage.
+/// A COPY or a mount from an earlier stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
     /// The position of the stage that copies.
     pub by: usize,
-    /// The line of the COPY, from 1.
+    /// The line of the instruction, from 1.
     pub line: u32,
-    /// Its sources, unexpanded: variables in them belong to the stage that copies.
+    /// The sources of COPY, unexpanded: variables in them belong to the stage that copies. A mount may read all: `/`.
     pub sources: Vec<String>,
 }
 
@@ -126,6 +137,7 @@ pub fn plan(dockerfile: &Dockerfile, options: &Options) -> Result<Plan, Error> {
     let stages = resolve::stages(body, &args, options, escape)?;
     let target = resolve::target(&stages, options.target.as_deref())?;
     let mut stages = resolve::needed(stages, target);
+    unsupported::check(&stages)?;
     note_consumers(&mut stages);
     let unused_build_args = args::unused(&dockerfile.instructions, options);
     Ok(Plan { stages, args, escape, unused_build_args })
@@ -139,9 +151,15 @@ fn note_consumers(stages: &mut [Stage]) {
             before[base].keep.base_of.push(by);
         }
         for step in &rest[0].steps {
+            let line = step.located.span.first;
             if let (Some(Source::Stage(from)), Instruction::Copy(copy)) = (&step.source, &step.located.instruction) {
-                let copied = Copied { by, line: step.located.span.first, sources: copy.sources.clone() };
-                before[*from].keep.copies.push(copied);
+                let sources = copy.transfer.paths().map(str::to_owned).collect();
+                before[*from].keep.copies.push(Copied { by, line, sources });
+            }
+            for mount in step.mounts.iter().flatten() {
+                if let Source::Stage(from) = mount {
+                    before[*from].keep.copies.push(Copied { by, line, sources: vec!["/".to_owned()] });
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Stages and what they refer to: names and indices become positions.
 
 use super::{Args, Base, Error, Keep, Options, Problem, Source, Stage, Step};
-use crate::dockerfile::{Escape, From, Instruction, Located, Transfer};
+use crate::dockerfile::{Copy, Escape, From, Instruction, Located, MountFlag};
 
 /// All stages of the file, positions being indices in the file.
 pub(super) fn stages(body: &[Located], args: &Args, options: &Options, escape: Escape) -> Result<Vec<Stage>, Error> {
@@ -43,7 +43,9 @@ impl Names<'_> {
         let step = |located: &Located| {
             let source = self.source(index, &located.instruction);
             let source = source.map_err(|problem| Error::at(located.span.first, problem))?;
-            Ok(Step { located: located.clone(), source })
+            let mounts = self.mounts(index, &located.instruction);
+            let mounts = mounts.map_err(|problem| Error::at(located.span.first, problem))?;
+            Ok(Step { located: located.clone(), source, mounts })
         };
         Ok(Stage {
             index,
@@ -75,10 +77,17 @@ impl Names<'_> {
 
     fn source(&self, index: usize, instruction: &Instruction) -> Result<Option<Source>, Problem> {
         match instruction {
-            Instruction::Copy(Transfer { from: Some(from), .. }) => self.from(index, from).map(Some),
+            Instruction::Copy(Copy { from: Some(from), .. }) => self.from(index, from).map(Some),
             Instruction::Copy(_) | Instruction::Add(_) => Ok(Some(Source::Context)),
             _ => Ok(None),
         }
+    }
+
+    /// What the `from` of each mount of a RUN means.
+    fn mounts(&self, index: usize, instruction: &Instruction) -> Result<Vec<Option<Source>>, Problem> {
+        let Instruction::Run(run) = instruction else { return Ok(Vec::new()) };
+        let source = |mount: &MountFlag| mount.from().map(|from| self.from(index, from)).transpose();
+        run.mounts.iter().map(source).collect()
     }
 
     /// What `--from` means in the stage at `index`: a named context, an earlier stage by name or index, or an image.
@@ -181,11 +190,11 @@ fn references(stage: &Stage) -> impl Iterator<Item = usize> {
         Base::Stage(index) => Some(index),
         _ => None,
     };
-    let copies = stage.steps.iter().filter_map(|step| match step.source {
-        Some(Source::Stage(index)) => Some(index),
+    let sources = stage.steps.iter().flat_map(Step::sources).filter_map(|source| match source {
+        Source::Stage(index) => Some(*index),
         _ => None,
     });
-    base.into_iter().chain(copies)
+    base.into_iter().chain(sources)
 }
 
 fn renumber(stage: &mut Stage, position: impl Fn(usize) -> usize) {
@@ -193,8 +202,10 @@ fn renumber(stage: &mut Stage, position: impl Fn(usize) -> usize) {
         *index = position(*index);
     }
     for step in &mut stage.steps {
-        if let Some(Source::Stage(index)) = &mut step.source {
-            *index = position(*index);
+        for source in step.source.iter_mut().chain(step.mounts.iter_mut().flatten()) {
+            if let Source::Stage(index) = source {
+                *index = position(*index);
+            }
         }
     }
 }

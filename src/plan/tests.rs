@@ -227,6 +227,36 @@ fn what_later_stages_need() {
 }
 
 #[test]
+fn mounts_need_their_sources() {
+    let text = "FROM a AS one\nFROM b AS two\nFROM c\nRUN --mount=from=ONE,target=/x --mount=target=/y --mount=type=cache,\
+                from=r/i,target=/z true";
+    let stages = resolve_only(text);
+    assert_eq!(stages[2].steps[0].mounts, [Some(Source::Stage(0)), None, Some(Source::Image("r/i".to_owned()))]);
+    let needed = resolve::needed(stages, 2);
+    assert_eq!(needed.iter().map(|stage| stage.index).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(needed[1].steps[0].mounts[0], Some(Source::Stage(0)));
+    let mut needed = needed;
+    note_consumers(&mut needed);
+    assert_eq!(needed[0].keep.copies, [Copied { by: 1, line: 4, sources: vec!["/".to_owned()] }]);
+    check_error(
+        "FROM a\nRUN --mount=from=0,target=/x b",
+        &options(),
+        "Dockerfile:2: --from=0: a stage cannot copy from itself",
+    );
+}
+
+fn resolve_only(text: &str) -> Vec<Stage> {
+    let file = parse(text.as_bytes()).expect(text);
+    resolve::stages(&file.instructions, &Args::default(), &options(), Escape::Backslash).expect(text)
+}
+
+#[test]
+fn only_stages_to_build_must_be_supported() {
+    check("FROM a\nONBUILD RUN b\nFROM c", &options(), "1<c");
+    check_error("FROM a\n\nONBUILD RUN b", &options(), "Dockerfile:3: ONBUILD is not supported yet");
+}
+
+#[test]
 fn a_plan_keeps_the_text() {
     let plan = planned("# escape=`\nFROM a `\n AS b\nRUN c", &options());
     let stage = &plan.stages[0];
