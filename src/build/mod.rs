@@ -125,10 +125,11 @@ fn plan(request: &Request, context: &Context) -> Result<Plan, Error> {
     let host = Platform::host();
     let options = plan::Options {
         build_args: request.build_args.clone(),
-        target: request.target.clone(),
+        targets: request.target.clone().into_iter().collect(),
         contexts: request.contexts.keys().cloned().collect(),
         target_platform: names(&request.platform),
         build_platform: names(&host),
+        ..plan::Options::default()
     };
     let plan = plan::plan(&parsed, &options).map_err(|error| fault(error.located(&file)))?;
     if !plan.unused_build_args.is_empty() {

@@ -1,40 +1,51 @@
 //! Durations as Go writes them: `1h30m`, `1.5s`, `300ms`, `0`.
 
 /// Nanoseconds of each unit.
-const UNITS: [(&str, f64); 8] = [
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("\u{b5}s", 1e3),
-    ("\u{3bc}s", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("m", 60e9),
-    ("h", 3600e9),
+const UNITS: [(&str, u128); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("\u{b5}s", 1_000),
+    ("\u{3bc}s", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
 ];
 
 /// The nanoseconds that `text` says, negative ones too; `None` if it is no duration or does not fit.
 pub(super) fn nanoseconds(text: &str) -> Option<i64> {
     let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
     if rest == "0" {
         return Some(0);
     }
-    let mut total = 0.0;
     if rest.is_empty() {
         return None;
     }
+    let mut total: u128 = 0;
     while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        rest = &rest[end..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        let (_, size) = UNITS.iter().find(|(unit, _)| *unit == &rest[..end])?;
-        total += number * size;
-        rest = &rest[end..];
+        let (number, after) = rest.split_at(end);
+        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (_, size) = UNITS.iter().find(|(unit, _)| *unit == &after[..end])?;
+        total = total.checked_add(multiple(number, *size)?)?;
+        rest = &after[end..];
     }
-    (total < 9_223_372_036_854_775_807.0).then_some((sign * total) as i64)
+    i64::try_from(total).ok().map(|total| sign * total)
+}
+
+/// `number`, digits with perhaps a point among them, times `size`; what is smaller than one is dropped.
+fn multiple(number: &str, size: u128) -> Option<u128> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        return None;
+    }
+    let digits = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u128>().ok() };
+    let fraction = &fraction[..fraction.len().min(18)];
+    let part = digits(fraction)? * size / 10u128.pow(u32::try_from(fraction.len()).ok()?);
+    digits(whole)?.checked_mul(size)?.checked_add(part)
 }
 
 /// `nanoseconds` as Go prints them: `1m30s`, `1.5s`, `100ms`, `0s`.
@@ -93,6 +104,10 @@ mod tests {
             ("1x", None),
             ("1 s", None),
             ("1.2.3s", None),
+            (".s", None),
+            ("0.0000000001s", Some(0)),
+            ("9223372036854775807ns", Some(i64::MAX)),
+            ("9223372036854775808ns", None),
             ("1d", None),
             ("9999999999h", None),
         ] {

@@ -5,9 +5,11 @@
 //! All of the language has a type; what silt cannot carry out yet is refused by [`crate::plan`], never ignored.
 //! Follows BuildKit's reference (`frontend/dockerfile/docs/reference.md`), front end 1.26.
 
+mod check;
 mod duration;
 mod error;
 mod expand;
+mod expandable;
 mod flags;
 mod healthcheck;
 mod heredoc;
@@ -16,6 +18,8 @@ mod lines;
 mod mode;
 mod mount;
 mod parse;
+mod print;
+mod quote;
 mod run;
 mod shell_pattern;
 mod size;
@@ -28,15 +32,19 @@ pub mod glob;
 pub mod ignore;
 pub mod remote;
 
+pub use check::Checks;
 pub use error::{Error, Problem};
-pub use expand::{ExpandError, expand, expand_words};
+pub use expand::{ExpandError, expand, expand_body, expand_words, undefined_in};
+pub use expandable::expandable_words;
 pub use healthcheck::{Check, Healthcheck};
 pub use heredoc::{Heredoc, Tabs, Variables};
 pub use instruction::{ArgDefinition, Command, From, Instruction};
 pub use mode::{BadMode, Mode};
 pub use mount::{Access, Attributes, Mount, MountFlag, MountType, Sharing};
 pub use parse::parse;
+pub use quote::quote;
 pub use run::{Body, Device, Invocation, Network, Run, Security};
+pub use suggest::nearest;
 pub use transfer::{Add, Copy, CopySource, Transfer};
 pub use trigger::{Trigger, parse_trigger};
 

@@ -1,7 +1,7 @@
 //! The name that was likely meant where one is mistyped.
 
 /// The candidate nearest to `name`, if it is near enough: one edit for short names, one more for each four letters.
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = 1 + name.chars().count().min(64) / 4;
     candidates
         .into_iter()

@@ -24,7 +24,7 @@ fn with_args(pairs: &[(&str, &str)]) -> Options {
 }
 
 fn with_target(target: &str) -> Options {
-    Options { target: Some(target.to_owned()), ..options() }
+    Options { targets: vec![target.to_owned()], ..options() }
 }
 
 fn with_contexts(names: &[&str]) -> Options {
@@ -232,7 +232,8 @@ fn mounts_need_their_sources() {
                 from=r/i,target=/z true";
     let stages = resolve_only(text);
     assert_eq!(stages[2].steps[0].mounts, [Some(Source::Stage(0)), None, Some(Source::Image("r/i".to_owned()))]);
-    let needed = resolve::needed(stages, 2);
+    let is_built = resolve::built(&stages, &[2], Unused::Skip);
+    let needed = resolve::only(stages, &is_built);
     assert_eq!(needed.iter().map(|stage| stage.index).collect::<Vec<_>>(), [0, 2]);
     assert_eq!(needed[1].steps[0].mounts[0], Some(Source::Stage(0)));
     let mut needed = needed;
@@ -277,7 +278,7 @@ fn any_dockerfile() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn references_point_back_and_every_stage_is_needed(text in any_dockerfile(), target in prop::option::of("[a-c0-4]")) {
-        let options = Options { target, ..options() };
+        let options = Options { targets: target.into_iter().collect(), ..options() };
         if let Ok(plan) = plan(&parse(text.as_bytes()).expect("valid"), &options) {
             let last = plan.stages.len() - 1;
             for (position, stage) in plan.stages.iter().enumerate() {

@@ -25,8 +25,7 @@ fn transfer(name: &str, flags: &Flags, rest: &str, documents: &[Heredoc]) -> Res
     let is_json = json(rest)?;
     let mut words = match &is_json {
         Some(words) => words.clone(),
-        None if documents.is_empty() => words::on_blanks(rest),
-        None => heredoc_words(rest),
+        None => path_words(rest, documents),
     };
     let destination = words.pop().filter(|_| !words.is_empty());
     let destination = destination.ok_or_else(|| syntax(format!("{name} needs a source and a destination")))?;
@@ -51,7 +50,11 @@ fn transfer(name: &str, flags: &Flags, rest: &str, documents: &[Heredoc]) -> Res
     })
 }
 
-/// The words where a mark may have a quoted blank in it.
-fn heredoc_words(rest: &str) -> Vec<String> {
+/// The words between blanks; those between unquoted blanks if a mark has a quoted one in it.
+fn path_words(rest: &str, documents: &[Heredoc]) -> Vec<String> {
+    let words = words::on_blanks(rest);
+    if words.iter().filter_map(|word| heredoc::mark(word)).count() == documents.len() {
+        return words;
+    }
     heredoc::raw_words(rest).unwrap_or_default().into_iter().map(str::to_owned).collect()
 }
