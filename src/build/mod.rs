@@ -25,7 +25,7 @@ use anyhow::Context as _;
 use tracing::{info, warn};
 
 use crate::context::Context;
-use crate::dockerfile;
+use crate::dockerfile::{self, Dockerfile};
 use crate::oci::{Image, Platform};
 use crate::plan::{self, Plan, PlatformNames};
 use crate::registry;
@@ -115,13 +115,13 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
     Ok(image)
 }
 
+/// Reads and plans the Dockerfile, and says in the log what there is to say about it.
 fn plan(request: &Request, context: &Context) -> Result<Plan, Error> {
-    let file = context.dockerfile_name();
-    let fault = |message: String| Error::Other(anyhow::Error::msg(message));
-    let parsed = dockerfile::parse(context.dockerfile_text()).map_err(|error| fault(error.located(&file)))?;
-    for warning in &parsed.warnings {
-        warn!("{file}:{}: {}", warning.line, warning.message);
-    }
+    let (file, text) = (context.dockerfile_name(), context.dockerfile_text());
+    let parsed = dockerfile::parse(text).map_err(|error| {
+        let message = error.problem().to_string();
+        Error::in_file(&file, text, Some(dockerfile::Span { first: error.line(), last: error.line() }), message)
+    })?;
     let host = Platform::host();
     let options = plan::Options {
         build_args: request.build_args.clone(),
@@ -131,12 +131,46 @@ fn plan(request: &Request, context: &Context) -> Result<Plan, Error> {
         build_platform: names(&host),
         ..plan::Options::default()
     };
-    let plan = plan::plan(&parsed, &options).map_err(|error| fault(error.located(&file)))?;
+    check(&parsed, &options, context)?;
+    let plan = plan::plan(&parsed, &options).map_err(|error| {
+        let span = error.line().map(|line| parsed.span_at(line));
+        Error::in_file(&file, text, span, error.problem().to_string())
+    })?;
+    announce(&parsed, &plan, &file);
+    Ok(plan)
+}
+
+/// The build checks: warnings, unless the file asks for errors.
+fn check(parsed: &Dockerfile, options: &plan::Options, context: &Context) -> Result<(), Error> {
+    let (file, text) = (context.dockerfile_name(), context.dockerfile_text());
+    let report = plan::lint::lint(text, parsed, options, context.ignore())
+        .map_err(|problem| Error::Other(anyhow::anyhow!("{file}: {problem}")))?;
+    for finding in &report.findings {
+        warn!("{file}:{}: {finding}", finding.line);
+    }
+    match report.findings.first().filter(|_| report.fails) {
+        Some(finding) => {
+            let message = format!("{finding}; the directive `# check=error=true` makes this an error");
+            Err(Error::in_file(&file, text, Some(parsed.span_at(finding.line)), message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What a user may not expect of the plan.
+fn announce(parsed: &Dockerfile, plan: &Plan, file: &str) {
+    if let Some(syntax) = parsed.directives.syntax.as_deref().filter(|syntax| plan::is_foreign(syntax)) {
+        warn!(
+            "{file}: # syntax={syntax} is another front end, which silt does not load; it reads the Dockerfile itself"
+        );
+    }
+    for difference in plan::differences(parsed, plan, &plan::Compat::default()) {
+        warn!("{file}:{}: {}", difference.line, difference.what);
+    }
     if !plan.unused_build_args.is_empty() {
         warn!("No ARG uses these build arguments: {}", plan.unused_build_args.join(", "));
     }
     info!("Building {} of the Dockerfile's stages", plan.stages.len());
-    Ok(plan)
 }
 
 fn names(platform: &Platform) -> PlatformNames {

@@ -66,7 +66,10 @@ fn tell(failure: &build::Error, format: Format) {
     match format {
         Format::Json => error!("{failure}"),
         // Nothing can be done about a closed terminal.
-        Format::Color | Format::Text => drop(writeln!(std::io::stderr(), "error: {failure}")),
+        Format::Color | Format::Text => {
+            drop(writeln!(std::io::stderr(), "error: {failure}"));
+            failure.quote().lines().for_each(|line| drop(writeln!(std::io::stderr(), "{line}")));
+        }
     }
 }
 

@@ -49,7 +49,7 @@ fn multiple(number: &str, size: u128) -> Option<u128> {
 }
 
 /// `nanoseconds` as Go prints them: `1m30s`, `1.5s`, `100ms`, `0s`.
-pub(super) fn print(nanoseconds: i64) -> String {
+pub fn print(nanoseconds: i64) -> String {
     let sign = if nanoseconds < 0 { "-" } else { "" };
     let value = nanoseconds.unsigned_abs();
     if value == 0 {

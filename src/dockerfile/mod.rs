@@ -33,6 +33,7 @@ pub mod ignore;
 pub mod remote;
 
 pub use check::Checks;
+pub use duration::print as format_duration;
 pub use error::{Error, Problem};
 pub use expand::{ExpandError, expand, expand_body, expand_words, undefined_in};
 pub use expandable::expandable_words;
@@ -57,6 +58,14 @@ pub struct Dockerfile {
     pub instructions: Vec<Located>,
     /// What is accepted but doubtful.
     pub warnings: Vec<Warning>,
+}
+
+impl Dockerfile {
+    /// The lines of the instruction that `line` belongs to; the line itself where none is.
+    pub fn span_at(&self, line: u32) -> Span {
+        let has_it = |located: &&Located| (located.span.first..=located.span.last).contains(&line);
+        self.instructions.iter().find(has_it).map_or(Span { first: line, last: line }, |located| located.span)
+    }
 }
 
 /// The parser directives: `# key=value` comments before anything else.

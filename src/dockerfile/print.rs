@@ -15,7 +15,7 @@ impl Display for Dockerfile {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.directives.fmt(f)?;
         for located in &self.instructions {
-            let text = located.instruction.to_string();
+            let text = Written(&located.instruction, self.directives.escape).to_string();
             let (line, rest) = text.split_once('\n').map_or((text.as_str(), None), |(line, rest)| (line, Some(rest)));
             // A form feed is a blank, and an escape character before it continues nothing.
             let guard = if line.ends_with(self.directives.escape.as_char()) { "\x0c" } else { "" };
@@ -42,13 +42,23 @@ impl Display for Directives {
 
 impl Display for Instruction {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.name())?;
-        match self {
+        Written(self, Escape::Backslash).fmt(f)
+    }
+}
+
+/// An instruction in a file with this escape character.
+struct Written<'a>(&'a Instruction, Escape);
+
+impl Display for Written<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Written(instruction, escape) = self;
+        write!(f, "{} ", instruction.name())?;
+        match instruction {
             Instruction::Add(it) => add(f, it),
             Instruction::Arg(definitions) => joined(f, definitions),
             Instruction::Cmd(it) | Instruction::Entrypoint(it) => it.fmt(f),
             Instruction::Copy(it) => copy(f, it),
-            Instruction::Env(it) | Instruction::Label(it) => pairs(f, it),
+            Instruction::Env(it) | Instruction::Label(it) => pairs(f, it, *escape),
             Instruction::Expose(words) => joined(f, words),
             Instruction::From(it) => it.fmt(f),
             Instruction::Healthcheck(it) => it.fmt(f),
@@ -102,10 +112,10 @@ impl Display for From {
 }
 
 /// `name=value` pairs, or the old form, which alone can have a name without `=` after it.
-fn pairs(f: &mut Formatter<'_>, pairs: &[(String, String)]) -> fmt::Result {
+fn pairs(f: &mut Formatter<'_>, pairs: &[(String, String)], escape: Escape) -> fmt::Result {
     let words: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let written = words.join(" ");
-    let is_new = [Escape::Backslash, Escape::Backtick].iter().all(|escape| words::quoted(&written, *escape) == words);
+    let is_new = words::quoted(&written, escape) == words;
     match pairs {
         [(key, value)] if !is_new => guarded(f, &format!("{key} {value}")),
         _ => guarded(f, &written),

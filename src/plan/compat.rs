@@ -82,6 +82,14 @@ pub fn differences(dockerfile: &Dockerfile, plan: &Plan, compat: &Compat) -> Vec
     found
 }
 
+/// Whether a `syntax` directive names a front end other than that of Dockerfiles, whose language silt may not read.
+pub fn is_foreign(syntax: &str) -> bool {
+    let image = syntax.split_whitespace().next().unwrap_or_default();
+    let image = image.strip_prefix("docker.io/").unwrap_or(image);
+    let name = image.split(['@', ':']).next().unwrap_or_default();
+    !matches!(name, "docker/dockerfile" | "docker/dockerfile-upstream")
+}
+
 /// kaniko reads words with a backslash, whatever the directive says.
 fn directive(dockerfile: &Dockerfile) -> Option<Difference> {
     let is_escaped = |word: &str| word.contains(['`', '\\']);

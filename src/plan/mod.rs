@@ -14,7 +14,7 @@ mod triggers;
 mod unsupported;
 
 pub use args::{Args, PlatformNames};
-pub use compat::{Compat, Difference, differences};
+pub use compat::{Compat, Difference, differences, is_foreign};
 pub use error::{Error, Problem};
 
 use std::collections::{BTreeMap, BTreeSet};

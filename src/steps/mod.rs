@@ -9,6 +9,7 @@ mod archive;
 mod command;
 mod destination;
 mod expose;
+mod history;
 mod metadata;
 mod signal;
 mod source;
@@ -20,6 +21,7 @@ mod workdir;
 
 use std::collections::BTreeSet;
 
+pub use history::history;
 pub use source::Missing;
 pub use state::StageState;
 pub use tree::Tree;

@@ -76,3 +76,18 @@ fn what_is_kanikos_way_does_not_differ() {
     assert_eq!(found(text, &Compat::default()).len(), 7);
     assert_eq!(found(text, &Compat::kaniko_1_24()), []);
 }
+
+#[test]
+fn front_ends() {
+    for ours in [
+        "docker/dockerfile:1",
+        "docker/dockerfile",
+        "docker.io/docker/dockerfile:1.7-labs",
+        "docker/dockerfile@sha256:0",
+    ] {
+        assert!(!is_foreign(ours), "{ours}");
+    }
+    for foreign in ["devthefuture/dockerfile-x", "docker/dockerfile2", "r.example/docker/dockerfile:1"] {
+        assert!(is_foreign(foreign), "{foreign}");
+    }
+}
