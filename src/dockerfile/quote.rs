@@ -31,7 +31,7 @@ fn place(lines: &[&str], message: &str) -> (usize, usize, usize) {
         }
     }
     let indent = lines[0].len() - lines[0].trim_start().len();
-    let name = lines[0].trim_start().split_whitespace().next().unwrap_or_default();
+    let name = lines[0].split_whitespace().next().unwrap_or_default();
     (0, indent, name.len())
 }
 

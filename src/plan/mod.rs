@@ -205,9 +205,7 @@ fn skipped(stage: &Stage) -> Skipped {
 
 /// Fills in `continued_by`, once `keep` is known. `targets` are indices in the file.
 fn note_continuations(stages: &mut [Stage], targets: &[usize]) {
-    for position in 0..stages.len() {
-        let next = position + 1;
-        let stage = &mut stages[position];
+    for (stage, next) in stages.iter_mut().zip(1..) {
         let goes_on = stage.keep.base_of == [next] && stage.keep.copies.is_empty() && !targets.contains(&stage.index);
         stage.continued_by = goes_on.then_some(next);
     }
