@@ -72,6 +72,27 @@ pub enum NamedContext {
     OciLayout(LayoutSource),
 }
 
+/// How the Dockerfile is read where there is a choice.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// Whether stages that no target needs are built.
+    pub unused: plan::Unused,
+    /// The ways of kaniko that are in force.
+    pub compat: plan::Compat,
+    /// Whether lines that kaniko builds otherwise are named.
+    pub differences: Differences,
+}
+
+/// What is said of the lines whose result is another than with kaniko 1.24.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Differences {
+    /// A warning each.
+    #[default]
+    Warn,
+    /// Nothing.
+    Silent,
+}
+
 /// All that a build depends on besides the machine.
 pub struct Request {
     /// The directory of the build context.
@@ -80,8 +101,10 @@ pub struct Request {
     pub dockerfile: Option<PathBuf>,
     /// Values for ARG.
     pub build_args: BTreeMap<String, String>,
-    /// The stage to build; the last one if `None`.
-    pub target: Option<String>,
+    /// The stages to build, by name or index; the last one if there are none. The first is the image.
+    pub targets: Vec<String>,
+    /// How the Dockerfile is read.
+    pub reading: Reading,
     /// Labels of the image, after those of the Dockerfile.
     pub labels: Vec<(String, String)>,
     /// Named contexts, for FROM and `COPY --from`.
@@ -115,6 +138,15 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
     Ok(image)
 }
 
+/// The plan of a build, for people; nothing is fetched or built. Triggers of base images are not in it.
+///
+/// # Errors
+/// A Dockerfile that cannot be read or planned.
+pub fn preview(request: &Request) -> Result<String, Error> {
+    let context = Context::open_dir(&request.context, request.dockerfile.as_deref()).map_err(anyhow::Error::from)?;
+    Ok(plan(request, &context)?.to_string())
+}
+
 /// Reads and plans the Dockerfile, and says in the log what there is to say about it.
 fn plan(request: &Request, context: &Context) -> Result<Plan, Error> {
     let (file, text) = (context.dockerfile_name(), context.dockerfile_text());
@@ -125,7 +157,8 @@ fn plan(request: &Request, context: &Context) -> Result<Plan, Error> {
     let host = Platform::host();
     let options = plan::Options {
         build_args: request.build_args.clone(),
-        targets: request.target.clone().into_iter().collect(),
+        targets: request.targets.clone(),
+        unused: if request.reading.compat.all_stages { plan::Unused::Build } else { request.reading.unused },
         contexts: request.contexts.keys().cloned().collect(),
         target_platform: names(&request.platform),
         build_platform: names(&host),
@@ -136,7 +169,7 @@ fn plan(request: &Request, context: &Context) -> Result<Plan, Error> {
         let span = error.line().map(|line| parsed.span_at(line));
         Error::in_file(&file, text, span, error.problem().to_string())
     })?;
-    announce(&parsed, &plan, &file);
+    announce(&parsed, &plan, &file, &request.reading);
     Ok(plan)
 }
 
@@ -158,14 +191,16 @@ fn check(parsed: &Dockerfile, options: &plan::Options, context: &Context) -> Res
 }
 
 /// What a user may not expect of the plan.
-fn announce(parsed: &Dockerfile, plan: &Plan, file: &str) {
+fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) {
     if let Some(syntax) = parsed.directives.syntax.as_deref().filter(|syntax| plan::is_foreign(syntax)) {
         warn!(
             "{file}: # syntax={syntax} is another front end, which silt does not load; it reads the Dockerfile itself"
         );
     }
-    for difference in plan::differences(parsed, plan, &plan::Compat::default()) {
-        warn!("{file}:{}: {}", difference.line, difference.what);
+    if reading.differences == Differences::Warn {
+        for difference in plan::differences(parsed, plan, &reading.compat) {
+            warn!("{file}:{}: {}", difference.line, difference.what);
+        }
     }
     if !plan.unused_build_args.is_empty() {
         warn!("No ARG uses these build arguments: {}", plan.unused_build_args.join(", "));
