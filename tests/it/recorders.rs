@@ -101,6 +101,18 @@ fn a_large_tree_is_watched_and_swept_once() {
     assert_eq!(settled[0]["recorder"], "sweep");
 }
 
+/// Each read of an event makes the tracer write to its log, which is another event: the queue never gets empty.
+#[test]
+fn a_queue_that_never_gets_empty_does_not_keep_a_build_from_its_end() {
+    let build = Build::new("FROM base\nRUN echo 1 > /one\nRUN echo 2 > /two\n").base("base", &bases::busybox());
+    let log = build.dir().join("trace").display().to_string();
+    let traced = ["strace", "-f", "-e", "trace=read", "-o", &log];
+    let built = build.args(["--no-push", "--recorder=fanotify"]).through(&traced).succeed();
+    for step in built.steps("RUN") {
+        assert_eq!((step["recorder"].as_str(), number(&step, "changes")), (Some("fanotify"), 1), "{step}");
+    }
+}
+
 /// How many paths are at or below `dir`.
 fn entries_below(dir: &Path) -> u64 {
     let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);

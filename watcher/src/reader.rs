@@ -16,6 +16,10 @@ use crate::refused::Refused;
 /// How long events may gather between two batches.
 const BATCH: Duration = Duration::from_millis(5);
 
+/// How many buffers a batch has at the most. Each holds thousands of events, so a queue is not outrun; but where others never
+/// stop writing, one that is read until it is empty is read for ever, and nobody else gets the lock.
+const BUFFERS: usize = 64;
+
 /// The reading thread; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Reader<D: Dialect> {
@@ -60,14 +64,15 @@ fn run(hearing: &Mutex<Hearing<impl Dialect>>, group: &OwnedFd, stop: &OwnedFd) 
     }
 }
 
-/// Reads until the queue is empty. The lock is given back after each buffer.
+/// Reads a batch, or until the queue is empty. The lock is given back after each buffer.
 fn drain(hearing: &Mutex<Hearing<impl Dialect>>) -> io::Result<()> {
-    loop {
+    for _ in 0..BUFFERS {
         let mut hearing = hearing.lock().map_err(|_| io::Error::other("poisoned"))?;
         if hearing.pump()? == Pumped::Nothing {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }
 
 /// Which of `files` are ready to be read, after at most `timeout`.

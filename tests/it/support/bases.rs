@@ -1,5 +1,6 @@
 //! Base images as OCI layouts with the tag `latest`, made once below the target directory by scripts/make-base.py.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -20,8 +21,18 @@ pub fn files(count: usize) -> PathBuf {
     base(&format!("files:{count}"), &format!("files-{count}"))
 }
 
+/// Every base that was made so far.
+pub fn all() -> Vec<PathBuf> {
+    let made = fs::read_dir(home()).into_iter().flatten();
+    made.map(|entry| entry.unwrap().path()).filter(|path| path.join("index.json").exists()).collect()
+}
+
+fn home() -> PathBuf {
+    scratch_home().join("bases")
+}
+
 fn base(kind: &str, folder: &str) -> PathBuf {
-    let layout = scratch_home().join("bases").join(folder);
+    let layout = home().join(folder);
     run(Command::new(repository().join("scripts/make-base.py")).arg(kind).arg(&layout));
     layout
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::image;
+use super::tree::{Times, assert_same, list};
 use super::{Machine, machine, scratch};
 
 /// The program under test.
@@ -85,8 +87,20 @@ impl Build {
         self.dir.path()
     }
 
-    /// Starts it.
-    pub fn start(self) -> Running {
+    /// Where the image is written as an OCI layout; an argument of the test's own says so before it.
+    fn layout(&self) -> Option<PathBuf> {
+        let given = |arg: &OsString| Some(PathBuf::from(arg.to_str()?.strip_prefix("--oci-layout-path=")?));
+        self.args.iter().find_map(given)
+    }
+
+    /// Starts it. Whatever else becomes of the image, an OCI layout is written for [`Built::succeeded`] to read.
+    pub fn start(mut self) -> Running {
+        let layout = self.layout().unwrap_or_else(|| {
+            let layout = self.dir.path().join("image");
+            self.args.push(format!("--oci-layout-path={}", layout.display()).into());
+            layout
+        });
+        let files = self.last_stage_has_files();
         let program = self.prefix.first().map_or(OsStr::new(EXECUTOR), OsString::as_os_str);
         let mut command = Command::new(program);
         if !self.prefix.is_empty() {
@@ -96,7 +110,14 @@ impl Build {
         command.args(&self.args).env("BENCHMARK_FILE", self.dir.path().join("benchmark.json"));
         command.stdin(Stdio::null()).stdout(output("stdout")).stderr(output("stderr"));
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Running { child, dir: self.dir, _machine: self.machine }
+        Running { child, dir: self.dir, layout, files, _machine: self.machine }
+    }
+
+    /// Whether the stage that is built last has a step that needs files. Without one the build root holds another tree.
+    fn last_stage_has_files(&self) -> bool {
+        let target = self.args.iter().find_map(|arg| arg.to_str()?.strip_prefix("--target="));
+        let dockerfile = fs::read_to_string(self.dir.path().join("context/Dockerfile")).unwrap_or_default();
+        has_files(&dockerfile, target)
     }
 
     /// Runs it to its end.
@@ -119,6 +140,8 @@ impl Build {
 pub struct Running {
     child: Child,
     dir: tempfile::TempDir,
+    layout: PathBuf,
+    files: bool,
     _machine: File,
 }
 
@@ -166,7 +189,8 @@ impl Running {
         };
         assert_eq!(mounts_below(self.dir.path()), Vec::<String>::new(), "left mounted");
         assert_eq!(processes_below(self.dir.path()), Vec::<String>::new(), "left running");
-        Built { status, took: started.elapsed(), dir: self.dir, _machine: self._machine }
+        let Running { dir, layout, files, _machine, .. } = self;
+        Built { status, took: started.elapsed(), dir, layout, files, _machine }
     }
 }
 
@@ -177,6 +201,8 @@ pub struct Built {
     /// From the call of `finish` to the end.
     pub took: Duration,
     dir: tempfile::TempDir,
+    layout: PathBuf,
+    files: bool,
     _machine: File,
 }
 
@@ -191,9 +217,16 @@ impl Built {
         text(self.dir.path(), "stderr")
     }
 
-    /// Expects success.
+    /// Expects success, and an image that others can read: every layer of ours is well formed, skopeo copies it, and umoci
+    /// unpacks it to the tree that the last stage left.
     pub fn succeeded(self) -> Built {
         assert!(self.status.success(), "{}\n{}", self.status, self.stderr());
+        image::check_layers(&self.layout);
+        let unpacked = image::unpack(&format!("oci:{}", self.layout.display()));
+        if self.files {
+            let (read, left) = (list(&unpacked.tree(), Times::Exact), list(&self.root(), Times::Exact));
+            assert_same(&read, &left, "the image as umoci unpacks it, the build root");
+        }
         self
     }
 
@@ -229,6 +262,36 @@ impl Built {
         let report = text(self.dir.path(), "peak");
         report.lines().last().unwrap().trim().parse::<u64>().unwrap() * 1024
     }
+}
+
+/// Whether the stage of a Dockerfile that `target` names, or the last, has an instruction that works on files.
+fn has_files(dockerfile: &str, target: Option<&str>) -> bool {
+    let word = |line: &str, number: usize| line.split_whitespace().nth(number).unwrap_or_default().to_lowercase();
+    let lines: Vec<&str> = dockerfile.lines().collect();
+    let is_from = |line: &str| word(line, 0) == "from";
+    let starts: Vec<usize> = (0..lines.len()).filter(|at| is_from(lines[*at])).collect();
+    let named = |at: &&usize| target.is_some_and(|target| word(lines[**at], 3) == target.to_lowercase());
+    let by_number = target.and_then(|target| starts.get(target.parse::<usize>().ok()?));
+    let start = starts.iter().find(named).or(by_number).or(starts.last()).map_or(0, |at| at + 1);
+    let stage = lines[start..].iter().take_while(|line| !is_from(line));
+    stage.into_iter().any(|line| ["run", "copy", "add", "workdir"].contains(&word(line, 0).as_str()))
+}
+
+#[test]
+fn a_tree_that_is_not_that_of_the_image_is_seen() {
+    let built = Build::new("FROM base\nRUN echo 1 > /one\n").base("base", &super::bases::busybox()).arg("--no-push");
+    let built = built.run();
+    fs::write(built.root().join("two"), "").unwrap();
+    let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(built.succeeded())));
+    let said = *seen.expect_err("it was not seen").downcast::<String>().unwrap();
+    assert!(said.contains("+ \"two\" file 0"), "{said}");
+}
+
+#[test]
+fn the_last_stage_is_found() {
+    let dockerfile = "FROM a AS one\nRUN x\nFROM b as Two\nCMD x\n";
+    assert!(has_files(dockerfile, Some("one")) && has_files(dockerfile, Some("0")));
+    assert!(!has_files(dockerfile, None) && !has_files(dockerfile, Some("two")) && !has_files(dockerfile, Some("1")));
 }
 
 fn text(dir: &Path, name: &str) -> String {
