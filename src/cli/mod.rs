@@ -67,8 +67,8 @@ fn tell(failure: &build::Error, format: Format) {
         Format::Json => error!("{failure}"),
         // Nothing can be done about a closed terminal.
         Format::Color | Format::Text => {
-            drop(writeln!(std::io::stderr(), "error: {failure}"));
             failure.quote().lines().for_each(|line| drop(writeln!(std::io::stderr(), "{line}")));
+            drop(writeln!(std::io::stderr(), "error: {failure}"));
         }
     }
 }
