@@ -29,7 +29,7 @@ use anyhow::Context as _;
 use tracing::{info, warn};
 
 use crate::context::Context;
-use crate::dockerfile;
+use crate::dockerfile::{self, Dockerfile};
 use crate::oci::{Image, Platform};
 use crate::plan::{self, Plan, PlatformNames};
 use crate::registry;
@@ -43,6 +43,27 @@ pub enum NamedContext {
     OciLayout(LayoutSource),
 }
 
+/// How the Dockerfile is read where there is a choice.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// Whether stages that no target needs are built.
+    pub unused: plan::Unused,
+    /// The ways of kaniko that are in force.
+    pub compat: plan::Compat,
+    /// Whether lines that kaniko builds otherwise are named.
+    pub differences: Differences,
+}
+
+/// What is said of the lines whose result is another than with kaniko 1.24.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Differences {
+    /// A warning each.
+    #[default]
+    Warn,
+    /// Nothing.
+    Silent,
+}
+
 /// All that a build depends on besides the machine.
 pub struct Request {
     /// The directory of the build context.
@@ -51,8 +72,10 @@ pub struct Request {
     pub dockerfile: Option<PathBuf>,
     /// Values for ARG.
     pub build_args: BTreeMap<String, String>,
-    /// The stage to build; the last one if `None`.
-    pub target: Option<String>,
+    /// The stages to build, by name or index; the last one if there are none. The first is the image.
+    pub targets: Vec<String>,
+    /// How the Dockerfile is read.
+    pub reading: Reading,
     /// Labels of the image, after those of the Dockerfile.
     pub labels: Vec<(String, String)>,
     /// Named contexts, for FROM and `COPY --from`.
@@ -93,27 +116,85 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
     Ok(image)
 }
 
+/// The plan of a build, for people; nothing is fetched or built. Triggers of base images are not in it.
+///
+/// # Errors
+/// A Dockerfile that cannot be read or planned.
+pub fn preview(request: &Request) -> Result<String, Error> {
+    let context = Context::open_dir(&request.context, request.dockerfile.as_deref()).map_err(anyhow::Error::from)?;
+    Ok(plan(request, &context)?.to_string())
+}
+
+/// Reads and plans the Dockerfile, and says in the log what there is to say about it.
 fn plan(request: &Request, context: &Context) -> Result<Plan, Error> {
-    let file = context.dockerfile_name();
-    let fault = |message: String| Error::Other(anyhow::Error::msg(message));
-    let parsed = dockerfile::parse(context.dockerfile_text()).map_err(|error| fault(error.located(&file)))?;
-    for warning in &parsed.warnings {
-        warn!("{file}:{}: {}", warning.line, warning.message);
-    }
+    let (file, text) = (context.dockerfile_name(), context.dockerfile_text());
+    let parsed = dockerfile::parse(text).map_err(|error| {
+        let message = error.problem().to_string();
+        Error::in_file(&file, text, Some(dockerfile::Span { first: error.line(), last: error.line() }), message)
+    })?;
     let host = Platform::host();
     let options = plan::Options {
         build_args: request.build_args.clone(),
-        target: request.target.clone(),
+        targets: request.targets.clone(),
+        unused: if request.reading.compat.all_stages { plan::Unused::Build } else { request.reading.unused },
         contexts: request.contexts.keys().cloned().collect(),
         target_platform: names(&request.platform),
         build_platform: names(&host),
+        ..plan::Options::default()
     };
-    let plan = plan::plan(&parsed, &options).map_err(|error| fault(error.located(&file)))?;
+    check(&parsed, &options, context)?;
+    let plan = plan::plan(&parsed, &options).map_err(|error| {
+        let span = error.line().map(|line| parsed.span_at(line));
+        Error::in_file(&file, text, span, error.problem().to_string())
+    })?;
+    announce(&parsed, &plan, &file, &request.reading);
+    Ok(plan)
+}
+
+/// The build checks: warnings, unless the file asks for errors.
+fn check(parsed: &Dockerfile, options: &plan::Options, context: &Context) -> Result<(), Error> {
+    let (file, text) = (context.dockerfile_name(), context.dockerfile_text());
+    let report = plan::lint::lint(text, parsed, options, context.ignore())
+        .map_err(|problem| Error::Other(anyhow::anyhow!("{file}: {problem}")))?;
+    for finding in &report.findings {
+        warn!("{file}:{}: {finding}", finding.line);
+    }
+    match report.findings.first().filter(|_| report.fails) {
+        Some(finding) => {
+            let message = format!("{finding}; the directive `# check=error=true` makes this an error");
+            Err(Error::in_file(&file, text, Some(parsed.span_at(finding.line)), message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What a user may not expect of the plan.
+fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) {
+    if let Some(syntax) = parsed.directives.syntax.as_deref().filter(|syntax| plan::is_foreign(syntax)) {
+        warn!(
+            "{file}: # syntax={syntax} is another front end, which silt does not load; it reads the Dockerfile itself"
+        );
+    }
+    match reading.differences {
+        Differences::Warn => {
+            for difference in plan::differences(parsed, plan, &reading.compat) {
+                warn!("{file}:{}: {}", difference.line, difference.what);
+            }
+        }
+        Differences::Silent => {
+            for skipped in plan.skipped.iter().filter(|skipped| skipped.runs) {
+                warn!("{file}:{}: {skipped} is not built, since nothing needs it", skipped.line);
+            }
+        }
+    }
+    let not_followed = reading.compat.not_followed();
+    if !not_followed.is_empty() {
+        warn!("These ways of kaniko 1.24 are not followed yet: {}", not_followed.join(", "));
+    }
     if !plan.unused_build_args.is_empty() {
         warn!("No ARG uses these build arguments: {}", plan.unused_build_args.join(", "));
     }
     info!("Building {} of the Dockerfile's stages", plan.stages.len());
-    Ok(plan)
 }
 
 fn names(platform: &Platform) -> PlatformNames {

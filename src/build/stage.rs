@@ -91,8 +91,10 @@ impl<'a> Builder<'a> {
             let finished = self.finish(stage, current)?;
             self.finished.push(finished);
         }
-        let last = self.finished.pop().context("the plan has no stages")?;
-        Ok(last.image)
+        if plan.target >= self.finished.len() {
+            return Err(Error::Other(anyhow::anyhow!("the plan has no stages")));
+        }
+        Ok(self.finished.swap_remove(plan.target).image)
     }
 
     fn stage(&mut self, stage: &Stage, plan: &Plan) -> Result<Current, Error> {
@@ -106,7 +108,7 @@ impl<'a> Builder<'a> {
     }
 
     fn at(&self, located: &Located, cause: anyhow::Error) -> Error {
-        Error::at(&self.context.dockerfile_name(), located.span, &located.text, cause)
+        Error::at((&self.context.dockerfile_name(), self.context.dockerfile_text()), located.span, &located.text, cause)
     }
 
     fn begin(&mut self, stage: &Stage, plan: &Plan) -> Result<Current> {
@@ -185,12 +187,13 @@ impl<'a> Builder<'a> {
             instruction: located.text.clone(),
             ..StepTiming::default()
         };
+        let text = steps::history(&located.instruction, &current.state)?;
         let outcome = self.execute_and_snapshot(step, current, &mut timing);
         self.timings.step(timing);
         let (layer, wrote) = outcome?;
         match self.request.snapshots {
-            Snapshots::EachStep => extend(current, layer, &located.text)?,
-            Snapshots::EachStage => current.pending.push(Pending { text: located.text.clone(), wrote }),
+            Snapshots::EachStep => extend(current, layer, &text)?,
+            Snapshots::EachStage => current.pending.push(Pending { text, wrote }),
         }
         Ok(())
     }

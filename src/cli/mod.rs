@@ -92,6 +92,9 @@ fn tell(failure: &Error, format: Format) {
     match format {
         Format::Json => crate::log::failure(&failure.to_string()),
         // Nothing can be done about a closed terminal.
-        Format::Color | Format::Text => drop(writeln!(std::io::stderr(), "error: {failure}")),
+        Format::Color | Format::Text => {
+            failure.quote().lines().for_each(|line| drop(writeln!(std::io::stderr(), "{line}")));
+            drop(writeln!(std::io::stderr(), "error: {failure}"));
+        }
     }
 }

@@ -105,6 +105,11 @@ impl Context {
         self.dockerfile.strip_prefix(&self.dir).unwrap_or(&self.dockerfile).display().to_string()
     }
 
+    /// The patterns of the ignore file.
+    pub fn ignore(&self) -> &Ignore {
+        &self.ignore
+    }
+
     /// What the Dockerfile says.
     pub fn dockerfile_text(&self) -> &[u8] {
         &self.text

@@ -61,9 +61,9 @@ pub enum Problem {
         /// The flag that was likely meant, with its dashes.
         suggestion: Option<String>,
     },
-    /// Part of the language that silt does not offer yet.
-    #[error("{0} is not supported yet")]
-    Unsupported(String),
+    /// A here-document without its last line.
+    #[error("the here-document has no end: no line {0:?} follows")]
+    Unterminated(String),
     /// Any other breach of the grammar.
     #[error("{0}")]
     Syntax(String),

@@ -57,9 +57,25 @@ pub fn expand_words(word: &str, escape: Escape, lookup: &Lookup<'_>) -> Result<V
     Ok(expanded.words)
 }
 
+/// Expands the body of a here-document: variables are replaced, quotes stay and hide nothing. A backslash takes the special
+/// meaning of the next character and goes, whatever the escape directive says.
+pub fn expand_body(body: &str, lookup: &Lookup<'_>) -> Result<String, ExpandError> {
+    let mut lexer = Lexer { quotes: Quotes::Keep, ..Lexer::new(body, Escape::Backslash, lookup) };
+    Ok(lexer.until(None, Escapes::Resolve)?.text)
+}
+
+/// The variables that `word` uses as `$v` or `${v}` and that `lookup` does not know, in order. Forms that say what an unset
+/// variable stands for, such as `${v:-w}`, do not count. None if the word breaks the grammar.
+pub fn undefined_in(word: &str, escape: Escape, lookup: &Lookup<'_>) -> Vec<String> {
+    let mut lexer = Lexer::new(word, escape, lookup);
+    match lexer.until(None, Escapes::Resolve) {
+        Ok(_) => lexer.undefined,
+        Err(_) => Vec::new(),
+    }
+}
+
 fn process(word: &str, escape: Escape, lookup: &Lookup<'_>) -> Result<Expanded, ExpandError> {
-    let mut lexer = Lexer { chars: word.chars().peekable(), escape: escape.as_char(), lookup, depth: 0 };
-    lexer.until(None, Escapes::Resolve)
+    Lexer::new(word, escape, lookup).until(None, Escapes::Resolve)
 }
 
 /// What has been expanded so far: the whole text, and the same in words.
@@ -111,26 +127,41 @@ enum Escapes {
     Keep,
 }
 
+/// What becomes of quotes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    Resolve,
+    Keep,
+}
+
 struct Lexer<'a> {
     chars: Peekable<Chars<'a>>,
     escape: char,
+    quotes: Quotes,
     lookup: &'a Lookup<'a>,
     depth: usize,
+    /// Used in a form that gives nothing for an unset variable, and unset.
+    undefined: Vec<String>,
 }
 
 fn syntax(message: impl Into<String>) -> ExpandError {
     ExpandError::Syntax(message.into())
 }
 
-impl Lexer<'_> {
+impl<'a> Lexer<'a> {
+    fn new(text: &'a str, escape: Escape, lookup: &'a Lookup<'a>) -> Self {
+        let (chars, escape) = (text.chars().peekable(), escape.as_char());
+        Lexer { chars, escape, quotes: Quotes::Resolve, lookup, depth: 0, undefined: Vec::new() }
+    }
+
     /// Expands up to `stop`, which is consumed, or to the end where there is no stop.
     fn until(&mut self, stop: Option<char>, escapes: Escapes) -> Result<Expanded, ExpandError> {
         let mut out = Expanded::default();
         while let Some(c) = self.chars.next() {
             match c {
                 _ if Some(c) == stop => return Ok(out),
-                '\'' => out.push_quoted(&self.single_quoted()?)?,
-                '"' => out.push_quoted(&self.double_quoted(escapes)?)?,
+                '\'' if self.quotes == Quotes::Resolve => out.push_quoted(&self.single_quoted()?)?,
+                '"' if self.quotes == Quotes::Resolve => out.push_quoted(&self.double_quoted(escapes)?)?,
                 '$' => out.push_bare(&self.dollar()?)?,
                 _ if c == self.escape => self.escaped(&mut out, escapes)?,
                 _ => out.push_bare(c.encode_utf8(&mut [0; 4]))?,
@@ -196,7 +227,16 @@ impl Lexer<'_> {
             return value;
         }
         let name = self.name();
-        if name.is_empty() { Ok("$".to_owned()) } else { Ok((self.lookup)(&name).unwrap_or_default()) }
+        if name.is_empty() { Ok("$".to_owned()) } else { Ok(self.plain(&name)) }
+    }
+
+    /// The value of a variable for which nothing else is given. A special or positional parameter is never undefined.
+    fn plain(&mut self, name: &str) -> String {
+        let value = (self.lookup)(name);
+        if value.is_none() && name.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+            self.undefined.push(name.to_owned());
+        }
+        value.unwrap_or_default()
     }
 
     /// A name, a positional parameter (digits), a special parameter (one character), or nothing.
@@ -227,7 +267,7 @@ impl Lexer<'_> {
         let value = (self.lookup)(&name);
         match self.chars.next() {
             None => Err(syntax("missing '}' in ${}")),
-            Some('}') => Ok(value.unwrap_or_default()),
+            Some('}') => Ok(self.plain(&name)),
             Some(':') => self.conditional(&name, value.filter(|value| !value.is_empty())),
             Some(c @ ('-' | '+' | '?')) => self.alternative(c, &name, value, "is not set"),
             Some('#') => self.trimmed('#', &value.unwrap_or_default()),

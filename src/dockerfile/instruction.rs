@@ -1,16 +1,18 @@
 //! The instructions as types. Strings are as written, variables and quotes in them not yet expanded.
 
+use super::{Add, Copy, Healthcheck, Run, Trigger};
+
 /// An instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Instruction {
-    /// `ADD source… destination`: as COPY, but unpacks archives.
-    Add(Transfer),
+    /// `ADD source… destination`: as COPY, but unpacks archives and fetches addresses.
+    Add(Add),
     /// `ARG name[=default] …`
     Arg(Vec<ArgDefinition>),
     /// `CMD`
     Cmd(Command),
     /// `COPY source… destination`
-    Copy(Transfer),
+    Copy(Copy),
     /// `ENTRYPOINT`
     Entrypoint(Command),
     /// `ENV name=value …` or `ENV name value`; names and values in order.
@@ -19,12 +21,16 @@ pub enum Instruction {
     Expose(Vec<String>),
     /// `FROM image [AS name]`
     From(From),
+    /// `HEALTHCHECK NONE` or `HEALTHCHECK [options] CMD command`
+    Healthcheck(Healthcheck),
     /// `LABEL name=value …` or `LABEL name value`
     Label(Vec<(String, String)>),
     /// `MAINTAINER text`, deprecated.
     Maintainer(String),
+    /// `ONBUILD instruction`
+    Onbuild(Trigger),
     /// `RUN`
-    Run(Command),
+    Run(Run),
     /// `SHELL ["program", "argument"…]`; never empty.
     Shell(Vec<String>),
     /// `STOPSIGNAL name or number`
@@ -49,8 +55,10 @@ impl Instruction {
             Instruction::Env(_) => "ENV",
             Instruction::Expose(_) => "EXPOSE",
             Instruction::From(_) => "FROM",
+            Instruction::Healthcheck(_) => "HEALTHCHECK",
             Instruction::Label(_) => "LABEL",
             Instruction::Maintainer(_) => "MAINTAINER",
+            Instruction::Onbuild(_) => "ONBUILD",
             Instruction::Run(_) => "RUN",
             Instruction::Shell(_) => "SHELL",
             Instruction::Stopsignal(_) => "STOPSIGNAL",
@@ -79,21 +87,6 @@ pub enum Command {
     Shell(String),
     /// The program and its arguments. Empty (`CMD []`) resets what the base set.
     Exec(Vec<String>),
-}
-
-/// What COPY or ADD asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transfer {
-    /// What to copy; never empty.
-    pub sources: Vec<String>,
-    /// Where to.
-    pub destination: String,
-    /// `--from`: a stage, an image or a named context. ADD has none.
-    pub from: Option<String>,
-    /// `--chown`
-    pub chown: Option<String>,
-    /// `--chmod`
-    pub chmod: Option<String>,
 }
 
 /// One word of ARG.

@@ -1,9 +1,10 @@
 //! From bytes to logical lines: byte order mark, CRLF, parser directives, comments, continuations.
 //!
 //! A line continues where its last character, trailing blanks aside, is the escape character and the one before is not.
-//! Comment lines and blank lines between continued lines vanish, the latter with a warning.
+//! Comment lines and blank lines between continued lines vanish, the latter with a warning. The bodies of here-documents
+//! follow the line that begins them and are kept byte for byte.
 
-use super::{Directives, Error, Escape, Problem, Span, Warning};
+use super::{Directives, Error, Escape, Heredoc, Problem, Span, Warning, heredoc, parse};
 
 /// A whole file in logical lines.
 pub(super) struct Lines {
@@ -16,6 +17,8 @@ pub(super) struct Lines {
 pub(super) struct Line {
     pub span: Span,
     pub text: String,
+    /// The here-documents that it begins, in order.
+    pub documents: Vec<Heredoc>,
 }
 
 /// Splits `bytes` into logical lines.
@@ -30,21 +33,45 @@ pub(super) fn read(bytes: &[u8]) -> Result<Lines, Error> {
             continue;
         }
         let (joined, last) = join(&physical, next, read.directives.escape, &mut read.warnings);
-        let span = Span { first: number(next), last: number(last) };
+        let mut span = Span { first: number(next), last: number(last) };
         next = last + 1;
         let text = String::from_utf8(joined).map_err(|_| Error::new(span.first, Problem::NotUtf8))?;
-        if !text.trim().is_empty() {
-            read.lines.push(Line { span, text: text.trim().to_owned() });
+        let text = text.trim().to_owned();
+        if text.is_empty() {
+            continue;
         }
+        let mut documents = parse::heredoc_text(&text).map(heredoc::marks).unwrap_or_default();
+        for document in &mut documents {
+            next = body(document, &physical, next).map_err(|problem| Error::new(span.first, problem))?;
+        }
+        span.last = number(next - 1);
+        read.lines.push(Line { span, text, documents });
     }
     Ok(read)
 }
 
-/// The lines without their ends, `\n` or `\r\n`; a leading byte order mark is dropped.
+/// The lines with their ends; a leading byte order mark is dropped.
 fn physical_lines(bytes: &[u8]) -> Vec<&[u8]> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    bytes.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect()
+    bytes.split_inclusive(|b| *b == b'\n').collect()
+}
+
+/// The line without its end, `\n` or `\r\n`.
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Reads the body of `document`, which begins at `first`, and tells at which line the file goes on.
+fn body(document: &mut Heredoc, lines: &[&[u8]], first: usize) -> Result<usize, Problem> {
+    for (index, line) in lines.iter().enumerate().skip(first) {
+        let line = std::str::from_utf8(line).map_err(|_| Problem::NotUtf8)?;
+        if document.is_end(line.trim_end_matches(['\r', '\n'])) {
+            return Ok(index + 1);
+        }
+        document.body.push_str(line);
+    }
+    Err(Problem::Unterminated(document.name.clone()))
 }
 
 /// Reads the directives and tells at which line they end.
@@ -52,7 +79,7 @@ fn read_directives(lines: &[&[u8]]) -> Result<(Directives, usize), Error> {
     let mut directives = Directives::default();
     let mut seen = Vec::new();
     for (index, line) in lines.iter().enumerate() {
-        let Some((key, value)) = directive(trim_start(line)) else { return Ok((directives, index)) };
+        let Some((key, value)) = directive(trim_start(without_end(line))) else { return Ok((directives, index)) };
         let fail = |message| Error::new(number(index), Problem::Directive(message));
         if !matches!(key.as_str(), "escape" | "syntax" | "check") {
             return Ok((directives, index));
@@ -89,7 +116,7 @@ fn directive(line: &[u8]) -> Option<(String, String)> {
 
 /// Joins the line at `first` with those that continue it, and tells which is the last.
 fn join(lines: &[&[u8]], first: usize, escape: Escape, warnings: &mut Vec<Warning>) -> (Vec<u8>, usize) {
-    let (start, mut continues) = strip_continuation(trim_start(lines[first]), escape);
+    let (start, mut continues) = strip_continuation(trim_start(without_end(lines[first])), escape);
     let mut joined = start.to_vec();
     let mut last = first;
     let mut blank = None;
@@ -99,7 +126,7 @@ fn join(lines: &[&[u8]], first: usize, escape: Escape, warnings: &mut Vec<Warnin
             [] => blank = blank.or(Some(last)),
             [b'#', ..] => {}
             _ => {
-                let (part, more) = strip_continuation(lines[last], escape);
+                let (part, more) = strip_continuation(without_end(lines[last]), escape);
                 joined.extend_from_slice(part);
                 continues = more;
             }

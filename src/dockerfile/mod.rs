@@ -2,28 +2,52 @@
 //!
 //! Everything here is pure: bytes in, values or a located error out; no files, no environment, no images. No input panics.
 //! Values are kept as written: variables are expanded when a step runs ([`expand()`]), since only then their values are known.
-//! What the language has and silt does not offer yet is an error that names the line, never ignored.
+//! All of the language has a type; what silt cannot carry out yet is refused by [`crate::plan`], never ignored.
 //! Follows BuildKit's reference (`frontend/dockerfile/docs/reference.md`), front end 1.26.
 
+mod check;
+mod duration;
 mod error;
 mod expand;
+mod expandable;
 mod flags;
+mod healthcheck;
 mod heredoc;
 mod instruction;
 mod lines;
+mod mode;
+mod mount;
 mod parse;
+mod print;
+mod quote;
+mod run;
 mod shell_pattern;
+mod size;
 mod suggest;
+mod transfer;
+mod trigger;
 mod words;
 
 pub mod glob;
 pub mod ignore;
 pub mod remote;
 
+pub use check::Checks;
+pub use duration::print as format_duration;
 pub use error::{Error, Problem};
-pub use expand::{ExpandError, expand, expand_words};
-pub use instruction::{ArgDefinition, Command, From, Instruction, Transfer};
+pub use expand::{ExpandError, expand, expand_body, expand_words, undefined_in};
+pub use expandable::expandable_words;
+pub use healthcheck::{Check, Healthcheck};
+pub use heredoc::{Heredoc, Tabs, Variables};
+pub use instruction::{ArgDefinition, Command, From, Instruction};
+pub use mode::{BadMode, Mode};
+pub use mount::{Access, Attributes, Mount, MountFlag, MountType, Sharing};
 pub use parse::parse;
+pub use quote::quote;
+pub use run::{Body, Device, Invocation, Network, Run, Security};
+pub use suggest::nearest;
+pub use transfer::{Add, Copy, CopySource, Transfer};
+pub use trigger::{Trigger, parse_trigger};
 
 /// A parsed Dockerfile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +58,14 @@ pub struct Dockerfile {
     pub instructions: Vec<Located>,
     /// What is accepted but doubtful.
     pub warnings: Vec<Warning>,
+}
+
+impl Dockerfile {
+    /// The lines of the instruction that `line` belongs to; the line itself where none is.
+    pub fn span_at(&self, line: u32) -> Span {
+        let has_it = |located: &&Located| (located.span.first..=located.span.last).contains(&line);
+        self.instructions.iter().find(has_it).map_or(Span { first: line, last: line }, |located| located.span)
+    }
 }
 
 /// The parser directives: `# key=value` comments before anything else.

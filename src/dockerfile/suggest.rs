@@ -1,7 +1,7 @@
 //! The name that was likely meant where one is mistyped.
 
 /// The candidate nearest to `name`, if it is near enough: one edit for short names, one more for each four letters.
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = 1 + name.chars().count().min(64) / 4;
     candidates
         .into_iter()
@@ -9,6 +9,11 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// ` (did you mean X?)` for the nearest candidate; empty if none is near.
+pub(super) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, candidates).map(|name| format!(" (did you mean {name}?)")).unwrap_or_default()
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that lead from `a` to `b`, cases not told apart.

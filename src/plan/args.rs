@@ -6,7 +6,7 @@ use super::{Error, Options, Problem};
 use crate::dockerfile::{ArgDefinition, Escape, Instruction, Located, expand};
 
 /// Build arguments that need no ARG and are for RUN alone: never in the history or the image.
-const PROXIES: [&str; 10] = [
+pub(super) const PROXIES: [&str; 10] = [
     "ALL_PROXY",
     "FTP_PROXY",
     "HTTPS_PROXY",
@@ -108,7 +108,7 @@ fn automatic(options: &Options) -> BTreeMap<String, String> {
         values.insert(format!("{prefix}ARCH"), platform.architecture.clone());
         values.insert(format!("{prefix}VARIANT"), variant);
     }
-    values.insert("TARGETSTAGE".to_owned(), options.target.clone().unwrap_or_else(|| "default".to_owned()));
+    values.insert("TARGETSTAGE".to_owned(), options.targets.first().cloned().unwrap_or_else(|| "default".to_owned()));
     for (name, value) in &mut values {
         if let Some(given) = options.build_args.get(name) {
             value.clone_from(given);

@@ -85,6 +85,17 @@ pub enum Problem {
         /// The stages there are.
         stages: String,
     },
+    /// Part of the language that cannot be carried out yet.
+    #[error("{0} is not supported yet")]
+    Unsupported(String),
+    /// An ONBUILD trigger of the base that is no instruction.
+    #[error("the base has an ONBUILD trigger that cannot be read: {text}: {why}")]
+    Trigger {
+        /// The trigger as the base's config has it.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// `--target` that names no stage.
     #[error("the target {target:?} is not a stage; they are {stages}")]
     UnknownTarget {

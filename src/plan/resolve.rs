@@ -1,7 +1,7 @@
 //! Stages and what they refer to: names and indices become positions.
 
-use super::{Args, Base, Error, Keep, Options, Problem, Source, Stage, Step};
-use crate::dockerfile::{Escape, From, Instruction, Located, Transfer};
+use super::{Args, Base, Error, Keep, Options, Origin, Problem, Source, Stage, Step, Unused, triggers};
+use crate::dockerfile::{Copy, Escape, From, Instruction, Located, MountFlag};
 
 /// All stages of the file, positions being indices in the file.
 pub(super) fn stages(body: &[Located], args: &Args, options: &Options, escape: Escape) -> Result<Vec<Stage>, Error> {
@@ -9,7 +9,7 @@ pub(super) fn stages(body: &[Located], args: &Args, options: &Options, escape: E
     let names = Names { stages: groups.iter().filter_map(|group| name(&group[0])).collect(), options };
     let mut stages = Vec::new();
     for (index, group) in groups.iter().enumerate() {
-        stages.push(names.stage(index, group, args, escape)?);
+        stages.push(names.stage(index, group, args, escape, &stages)?);
     }
     if stages.is_empty() { Err(Error::anywhere(Problem::NoStage)) } else { Ok(stages) }
 }
@@ -34,26 +34,44 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
-    fn stage(&self, index: usize, group: &[Located], args: &Args, escape: Escape) -> Result<Stage, Error> {
+    fn stage(
+        &self,
+        index: usize,
+        group: &[Located],
+        args: &Args,
+        escape: Escape,
+        before: &[Stage],
+    ) -> Result<Stage, Error> {
         let (from, steps) = (&group[0], &group[1..]);
         let definition = self.stages[index].definition;
         let at = |problem| Error::at(from.span.first, problem);
         let image = args.expand(&definition.image, escape).map_err(at)?;
         let platform = definition.platform.as_ref().map(|platform| args.expand(platform, escape)).transpose();
-        let step = |located: &Located| {
-            let source = self.source(index, &located.instruction);
-            let source = source.map_err(|problem| Error::at(located.span.first, problem))?;
-            Ok(Step { located: located.clone(), source })
+        let base = self.base(index, &image, &definition.image).map_err(at)?;
+        let triggered = match &base {
+            Base::Stage(base) => triggers::left_by(&before[*base]),
+            _ => self.options.triggers.get(&index).cloned().unwrap_or_default(),
         };
+        let triggered = triggers::instructions(&triggered, from)?;
+        let triggered = triggered.iter().map(|located| self.step(index, located, Origin::Trigger));
+        let written = steps.iter().map(|located| self.step(index, located, Origin::Written));
         Ok(Stage {
             index,
             name: definition.name.clone(),
-            base: self.base(index, &image, &definition.image).map_err(at)?,
+            base,
             platform: platform.map_err(at)?.filter(|platform| !platform.is_empty()),
             from: from.clone(),
-            steps: steps.iter().map(step).collect::<Result<_, Error>>()?,
+            steps: triggered.chain(written).collect::<Result<_, Error>>()?,
             keep: Keep::default(),
+            continued_by: None,
         })
+    }
+
+    fn step(&self, index: usize, located: &Located, origin: Origin) -> Result<Step, Error> {
+        let at = |problem| Error::at(located.span.first, problem);
+        let source = self.source(index, &located.instruction).map_err(at)?;
+        let mounts = self.mounts(index, &located.instruction).map_err(at)?;
+        Ok(Step { located: located.clone(), origin, source, mounts })
     }
 
     /// A named context, an earlier stage, or an image. A stage may bear the name of its own base.
@@ -75,10 +93,17 @@ impl Names<'_> {
 
     fn source(&self, index: usize, instruction: &Instruction) -> Result<Option<Source>, Problem> {
         match instruction {
-            Instruction::Copy(Transfer { from: Some(from), .. }) => self.from(index, from).map(Some),
+            Instruction::Copy(Copy { from: Some(from), .. }) => self.from(index, from).map(Some),
             Instruction::Copy(_) | Instruction::Add(_) => Ok(Some(Source::Context)),
             _ => Ok(None),
         }
+    }
+
+    /// What the `from` of each mount of a RUN means.
+    fn mounts(&self, index: usize, instruction: &Instruction) -> Result<Vec<Option<Source>>, Problem> {
+        let Instruction::Run(run) = instruction else { return Ok(Vec::new()) };
+        let source = |mount: &MountFlag| mount.from().map(|from| self.from(index, from)).transpose();
+        run.mounts.iter().map(source).collect()
     }
 
     /// What `--from` means in the stage at `index`: a named context, an earlier stage by name or index, or an image.
@@ -147,9 +172,16 @@ fn list<'a>(stages: impl Iterator<Item = &'a From>) -> String {
     stages.enumerate().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// The index of the target: the last stage, or the one that `target` names, or numbers.
-pub(super) fn target(stages: &[Stage], target: Option<&str>) -> Result<usize, Error> {
-    let Some(target) = target.filter(|target| !target.is_empty()) else { return Ok(stages.len() - 1) };
+/// The indices of the targets: of the stages that `targets` names or numbers, or of the last one. Never empty.
+pub(super) fn targets(stages: &[Stage], targets: &[String]) -> Result<Vec<usize>, Error> {
+    let named: Vec<&String> = targets.iter().filter(|target| !target.is_empty()).collect();
+    if named.is_empty() {
+        return Ok(vec![stages.len() - 1]);
+    }
+    named.into_iter().map(|target| index_of(stages, target)).collect()
+}
+
+fn index_of(stages: &[Stage], target: &str) -> Result<usize, Error> {
     let named = stages.iter().rposition(|stage| bears(stage.name.as_deref(), target));
     let numbered = || target.parse().ok().filter(|index| *index < stages.len());
     named.or_else(numbered).ok_or_else(|| {
@@ -158,17 +190,23 @@ pub(super) fn target(stages: &[Stage], target: Option<&str>) -> Result<usize, Er
     })
 }
 
-/// The stages that the one at `target` needs, itself last; references become positions among them.
-pub(super) fn needed(stages: Vec<Stage>, target: usize) -> Vec<Stage> {
-    let mut is_needed = vec![false; stages.len()];
-    is_needed[target] = true;
-    for index in (0..=target).rev() {
-        if is_needed[index] {
-            references(&stages[index]).for_each(|other| is_needed[other] = true);
+/// For each stage whether it is built: the targets and what they need, or all up to the last target.
+pub(super) fn built(stages: &[Stage], targets: &[usize], unused: Unused) -> Vec<bool> {
+    let last = targets.iter().max().copied().unwrap_or_default();
+    let mut is_built: Vec<bool> =
+        (0..stages.len()).map(|index| targets.contains(&index) || unused == Unused::Build && index <= last).collect();
+    for index in (0..=last).rev() {
+        if is_built[index] {
+            references(&stages[index]).for_each(|other| is_built[other] = true);
         }
     }
-    let position = |index: usize| is_needed[..index].iter().filter(|needed| **needed).count();
-    let kept = stages.into_iter().filter(|stage| is_needed[stage.index]);
+    is_built
+}
+
+/// The stages that are built; references become positions among them.
+pub(super) fn only(stages: Vec<Stage>, is_built: &[bool]) -> Vec<Stage> {
+    let position = |index: usize| is_built[..index].iter().filter(|built| **built).count();
+    let kept = stages.into_iter().filter(|stage| is_built[stage.index]);
     kept.map(|mut stage| {
         renumber(&mut stage, position);
         stage
@@ -181,11 +219,11 @@ fn references(stage: &Stage) -> impl Iterator<Item = usize> {
         Base::Stage(index) => Some(index),
         _ => None,
     };
-    let copies = stage.steps.iter().filter_map(|step| match step.source {
-        Some(Source::Stage(index)) => Some(index),
+    let sources = stage.steps.iter().flat_map(Step::sources).filter_map(|source| match source {
+        Source::Stage(index) => Some(*index),
         _ => None,
     });
-    base.into_iter().chain(copies)
+    base.into_iter().chain(sources)
 }
 
 fn renumber(stage: &mut Stage, position: impl Fn(usize) -> usize) {
@@ -193,8 +231,10 @@ fn renumber(stage: &mut Stage, position: impl Fn(usize) -> usize) {
         *index = position(*index);
     }
     for step in &mut stage.steps {
-        if let Some(Source::Stage(index)) = &mut step.source {
-            *index = position(*index);
+        for source in step.source.iter_mut().chain(step.mounts.iter_mut().flatten()) {
+            if let Source::Stage(index) = source {
+                *index = position(*index);
+            }
         }
     }
 }

@@ -24,7 +24,7 @@ fn with_args(pairs: &[(&str, &str)]) -> Options {
 }
 
 fn with_target(target: &str) -> Options {
-    Options { target: Some(target.to_owned()), ..options() }
+    Options { targets: vec![target.to_owned()], ..options() }
 }
 
 fn with_contexts(names: &[&str]) -> Options {
@@ -227,6 +227,124 @@ fn what_later_stages_need() {
 }
 
 #[test]
+fn several_targets() {
+    let text = "FROM a AS one\nFROM b AS two\nFROM one AS three\nFROM c";
+    let with = |targets: &[&str]| Options { targets: targets.iter().map(|t| t.to_string()).collect(), ..options() };
+    let built = |targets: &[&str]| {
+        let plan = planned(text, &with(targets));
+        (outline(&plan), plan.stages[plan.target].index)
+    };
+    assert_eq!(built(&["two", "three"]), ("0:one<a; 1:two<b; 2:three<@0".to_owned(), 1));
+    assert_eq!(built(&["three", "two"]), ("0:one<a; 1:two<b; 2:three<@0".to_owned(), 2));
+    assert_eq!(built(&["3", "One"]), ("0:one<a; 3<c".to_owned(), 3));
+    assert_eq!(built(&["", "two"]), ("1:two<b".to_owned(), 1));
+    assert_eq!(built(&["two", "two"]), ("1:two<b".to_owned(), 1));
+    assert_eq!(planned(text, &with(&["two", "three"])).args.global("TARGETSTAGE"), Some("two"));
+    let stages = "they are one, two, three, 3 (FROM c)";
+    check_error(text, &with(&["two", "x"]), &format!("Dockerfile: the target \"x\" is not a stage; {stages}"));
+}
+
+#[test]
+fn unused_stages_are_skipped_or_built() {
+    let text = "FROM a AS one\nRUN x\nFROM b AS two\nFROM c AS three\nFROM d";
+    let plan = planned(text, &with_target("three"));
+    assert_eq!(outline(&plan), "2:three<c");
+    let skipped: Vec<_> = plan.skipped.iter().map(|s| (s.index, s.name.as_deref(), s.line, s.runs)).collect();
+    assert_eq!(skipped, [(0, Some("one"), 1, true), (1, Some("two"), 3, false), (3, None, 5, false)]);
+    let all = |target: &str| Options { unused: Unused::Build, ..with_target(target) };
+    let plan = planned(text, &all("two"));
+    assert_eq!((outline(&plan).as_str(), plan.skipped.len(), plan.target), ("0:one<a; 1:two<b", 2, 1));
+    assert_eq!(outline(&planned(text, &all(""))), "0:one<a; 1:two<b; 2:three<c; 3<d");
+}
+
+#[test]
+fn stages_that_go_on_as_the_next() {
+    let goes_on = |text: &str, options: &Options| {
+        planned(text, options).stages.iter().map(|stage| stage.continued_by).collect::<Vec<_>>()
+    };
+    assert_eq!(goes_on("FROM a AS x\nRUN y\nFROM x", &options()), [Some(1), None]);
+    assert_eq!(goes_on("FROM a AS x\nFROM b AS off\nFROM x", &options()), [Some(1), None]);
+    assert_eq!(goes_on("FROM a AS x\nFROM x\nCOPY --from=x y z", &options()), [None, None]);
+    assert_eq!(goes_on("FROM a AS x\nFROM x AS y\nFROM x\nCOPY --from=y z z", &options()), [None, None, None]);
+    assert_eq!(goes_on("FROM a AS x\nFROM b AS y\nFROM x\nCOPY --from=y z z", &options()), [None, None, None]);
+    let both = Options { targets: vec!["y".to_owned(), "x".to_owned()], ..options() };
+    assert_eq!(goes_on("FROM a AS x\nFROM x AS y", &both), [None, None]);
+}
+
+/// The steps of a stage as `origin text`.
+fn steps(stage: &Stage) -> Vec<String> {
+    let origin = |step: &Step| if step.origin == Origin::Trigger { "trigger" } else { "own" };
+    stage
+        .steps
+        .iter()
+        .map(|step| format!("{} {}@{}", origin(step), step.located.text, step.located.span.first))
+        .collect()
+}
+
+#[test]
+fn triggers_of_a_stage_come_first_in_the_one_that_starts_from_it() {
+    let text =
+        "FROM a AS src\nFROM b AS base\nONBUILD COPY --from=src x y\nONBUILD RUN z\nRUN q\nFROM base\nUSER u\nFROM 2";
+    let stages = resolve_only(text);
+    assert_eq!(steps(&stages[1]), ["own ONBUILD COPY --from=src x y@3", "own ONBUILD RUN z@4", "own RUN q@5"]);
+    assert_eq!(steps(&stages[2]), ["trigger COPY --from=src x y@6", "trigger RUN z@6", "own USER u@7"]);
+    assert_eq!(stages[2].steps[0].source, Some(Source::Stage(0)));
+    assert_eq!(resolve::built(&stages, &[2], Unused::Skip), [true, true, true, false]);
+    // Triggers are for the next stage alone.
+    let stages = resolve_only("FROM a AS b\nONBUILD RUN x\nFROM b AS c\nFROM c");
+    assert_eq!((steps(&stages[1]).len(), steps(&stages[2]).len()), (1, 0));
+}
+
+#[test]
+fn triggers_of_an_image_are_given() {
+    let texts = ["RUN x", "COPY --from=one a b", "COPY <<E /c\nd\nE"].map(str::to_owned).to_vec();
+    let options = Options { triggers: [(1, texts)].into(), ..options() };
+    let file = parse(b"FROM a AS one\nFROM b\nRUN y").expect("valid");
+    let stages = resolve::stages(&file.instructions, &Args::default(), &options, Escape::Backslash).expect("stages");
+    let expected = ["trigger RUN x@2", "trigger COPY --from=one a b@2", "trigger COPY <<E /c@2", "own RUN y@3"];
+    assert_eq!(steps(&stages[1]), expected);
+    assert_eq!(stages[1].steps[1].source, Some(Source::Stage(0)));
+    for (trigger, part) in
+        [("FROM x", "FROM cannot be a trigger"), ("FOO", "unknown instruction"), ("RUN a\nRUN b", "one instruction")]
+    {
+        let options = Options { triggers: [(0, vec![trigger.to_owned()])].into(), ..options.clone() };
+        let error = plan(&parse(b"FROM a").expect("valid"), &options).expect_err(trigger).located("Dockerfile");
+        assert!(error.starts_with("Dockerfile:1: the base has an ONBUILD trigger") && error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn mounts_need_their_sources() {
+    let text = "FROM a AS one\nFROM b AS two\nFROM c\nRUN --mount=from=ONE,target=/x --mount=target=/y --mount=type=cache,\
+                from=r/i,target=/z true";
+    let stages = resolve_only(text);
+    assert_eq!(stages[2].steps[0].mounts, [Some(Source::Stage(0)), None, Some(Source::Image("r/i".to_owned()))]);
+    let is_built = resolve::built(&stages, &[2], Unused::Skip);
+    let needed = resolve::only(stages, &is_built);
+    assert_eq!(needed.iter().map(|stage| stage.index).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(needed[1].steps[0].mounts[0], Some(Source::Stage(0)));
+    let mut needed = needed;
+    note_consumers(&mut needed);
+    assert_eq!(needed[0].keep.copies, [Copied { by: 1, line: 4, sources: vec!["/".to_owned()] }]);
+    check_error(
+        "FROM a\nRUN --mount=from=0,target=/x b",
+        &options(),
+        "Dockerfile:2: --from=0: a stage cannot copy from itself",
+    );
+}
+
+fn resolve_only(text: &str) -> Vec<Stage> {
+    let file = parse(text.as_bytes()).expect(text);
+    resolve::stages(&file.instructions, &Args::default(), &options(), Escape::Backslash).expect(text)
+}
+
+#[test]
+fn only_stages_to_build_must_be_supported() {
+    check("FROM a\nONBUILD RUN b\nFROM c", &options(), "1<c");
+    check_error("FROM a\n\nONBUILD RUN b", &options(), "Dockerfile:3: ONBUILD is not supported yet");
+}
+
+#[test]
 fn a_plan_keeps_the_text() {
     let plan = planned("# escape=`\nFROM a `\n AS b\nRUN c", &options());
     let stage = &plan.stages[0];
@@ -247,7 +365,7 @@ fn any_dockerfile() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn references_point_back_and_every_stage_is_needed(text in any_dockerfile(), target in prop::option::of("[a-c0-4]")) {
-        let options = Options { target, ..options() };
+        let options = Options { targets: target.into_iter().collect(), ..options() };
         if let Ok(plan) = plan(&parse(text.as_bytes()).expect("valid"), &options) {
             let last = plan.stages.len() - 1;
             for (position, stage) in plan.stages.iter().enumerate() {

@@ -5,14 +5,19 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::run::{self, Outcome, RunSpec};
 use super::state::StageState;
-use super::{Error, Sources, Touched, workdir};
-use crate::dockerfile::Command;
+use super::{Error, Sources, Touched, unplanned, workdir};
+use crate::dockerfile::{Command, Invocation, Run};
 use crate::rootfs::{Root, users};
 
-pub(super) fn run(state: &StageState, root: &Root, command: &Command, sources: &Sources<'_>) -> Result<Touched, Error> {
+pub(super) fn run(state: &StageState, root: &Root, it: &Run, sources: &Sources<'_>) -> Result<Touched, Error> {
+    let command = match it.body.invocation() {
+        Invocation::Shell(text) => Command::Shell(text),
+        Invocation::Exec(words) => Command::Exec(words),
+        Invocation::Script { .. } => return Err(unplanned("a here-document (<<) in RUN").into()),
+    };
     // A base image may name a directory that it does not have.
     workdir::make(state, root, &state.path(".")?)?;
-    let spec = spec(state, root, command, sources.isolation)?;
+    let spec = spec(state, root, &command, sources.isolation)?;
     match run::run(&spec, sources.control)? {
         Outcome::Exited(0) => Ok(Touched::Unknown),
         outcome => Err(Error::Failed(outcome)),

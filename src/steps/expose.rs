@@ -1,16 +1,14 @@
 //! EXPOSE: `port[/protocol]` and ranges become the keys of the config's exposed ports.
 //!
-//! Ports are 0 to 65535, the protocol is tcp (the default), udp or sctp. The forms that publish (`ip:port:port`) are refused:
-//! an image cannot bind anything on a host. Follows the Dockerfile reference.
+//! Ports are 0 to 65535, the protocol is tcp (the default), udp or sctp. The forms that publish (`ip:port:port`) expose their last
+//! part: an image cannot bind anything on a host, and a build check warns. Follows the Dockerfile reference.
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
 /// The `port/protocol` keys that `spec` names, in the order of their numbers.
 pub(super) fn ports(spec: &str) -> Result<Vec<String>> {
     let (range, protocol) = spec.split_once('/').unwrap_or((spec, "tcp"));
-    if range.contains(':') {
-        bail!("{spec:?} maps a port to the host; EXPOSE takes port[/protocol]");
-    }
+    let range = range.rsplit(':').next().unwrap_or(range);
     let protocol = match protocol.to_ascii_lowercase().as_str() {
         "" | "tcp" => "tcp",
         "udp" => "udp",
@@ -61,6 +59,9 @@ mod tests {
         check("8000-8002", &["8000/tcp", "8001/tcp", "8002/tcp"]);
         check("65535-65535/udp", &["65535/udp"]);
         check("0080", &["80/tcp"]);
+        check("8080:80", &["80/tcp"]);
+        check("127.0.0.1:8080:80/udp", &["80/udp"]);
+        check("[::1]::80-81", &["80/tcp", "81/tcp"]);
     }
 
     #[test]
@@ -73,6 +74,6 @@ mod tests {
         check_refused("1-2-3", "not a number");
         check_refused("-1", "no port");
         check_refused("+1", "not a number");
-        check_refused("8080:80", "maps a port");
+        check_refused("8080:", "is not between");
     }
 }

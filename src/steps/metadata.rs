@@ -112,7 +112,6 @@ pub(super) fn user(state: &mut StageState, word: &str) -> Result<()> {
 }
 
 pub(super) fn maintainer(state: &mut StageState, name: &str) {
-    tracing::warn!("MAINTAINER is deprecated; use LABEL org.opencontainers.image.authors={name:?}");
     state.config.author = Some(name.to_owned());
 }
 

@@ -9,6 +9,7 @@ mod archive;
 mod command;
 mod destination;
 mod expose;
+mod history;
 mod metadata;
 mod signal;
 mod source;
@@ -20,6 +21,7 @@ mod workdir;
 
 use std::collections::BTreeSet;
 
+pub use history::history;
 pub use source::Missing;
 pub use state::StageState;
 pub use tree::Tree;
@@ -91,9 +93,13 @@ pub fn execute(
     sources: &Sources<'_>,
 ) -> Result<Touched, Error> {
     match instruction {
-        Instruction::Run(command) => return command::run(state, root, command, sources),
-        Instruction::Copy(it) => return Ok(transfer::transfer(state, root, &sources.tree, it, Archives::Copy)?),
-        Instruction::Add(it) => return Ok(transfer::transfer(state, root, &sources.tree, it, Archives::Unpack)?),
+        Instruction::Run(it) => return command::run(state, root, it, sources),
+        Instruction::Copy(it) => {
+            return Ok(transfer::transfer(state, root, &sources.tree, &it.transfer, Archives::Copy)?);
+        }
+        Instruction::Add(it) => {
+            return Ok(transfer::transfer(state, root, &sources.tree, &it.transfer, Archives::Unpack)?);
+        }
         Instruction::Workdir(word) => return Ok(workdir::workdir(state, root, word)?),
         Instruction::Env(pairs) => metadata::env(state, pairs)?,
         Instruction::Arg(definitions) => metadata::arg(state, definitions)?,
@@ -107,8 +113,14 @@ pub fn execute(
         Instruction::User(word) => metadata::user(state, word)?,
         Instruction::Maintainer(name) => metadata::maintainer(state, name),
         Instruction::From(_) => return Err(anyhow::anyhow!("FROM begins a stage and is no step of one").into()),
+        Instruction::Healthcheck(_) | Instruction::Onbuild(_) => return Err(unplanned(instruction.name()).into()),
     }
     Ok(Touched::Nothing)
+}
+
+/// For what a plan refuses.
+fn unplanned(what: &str) -> anyhow::Error {
+    anyhow::anyhow!("{what} is not supported yet")
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use super::archive;
 use super::destination::Destination;
 use super::source::{Found, find};
 use super::state::StageState;
-use super::{Touched, Tree};
-use crate::dockerfile;
+use super::{Touched, Tree, unplanned};
+use crate::dockerfile::{self, CopySource};
 use crate::rootfs::{Copier, Owner, Root, Stamp, users};
 
 /// What happens to archives among the sources.
@@ -56,8 +56,11 @@ pub(super) fn transfer(
 
 fn sources(state: &StageState, tree: &Tree<'_>, transfer: &dockerfile::Transfer) -> Result<Vec<Found>> {
     let mut found = Vec::new();
-    for word in &transfer.sources {
-        found.extend(find(tree, &state.expand(word)?)?);
+    for source in &transfer.sources {
+        match source {
+            CopySource::Path(word) => found.extend(find(tree, &state.expand(word)?)?),
+            CopySource::Heredoc(_) => return Err(unplanned("a here-document (<<)")),
+        }
     }
     Ok(found)
 }

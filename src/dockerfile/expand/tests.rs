@@ -1,5 +1,7 @@
 //! Tables over words, form by form.
 
+mod rows;
+
 use super::*;
 use proptest::prelude::*;
 

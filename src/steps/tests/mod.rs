@@ -3,6 +3,7 @@
 mod add;
 mod attack;
 mod copy;
+mod history;
 mod metadata;
 mod rules;
 mod state;

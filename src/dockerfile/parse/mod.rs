@@ -1,12 +1,18 @@
 //! From logical lines to instructions.
 
+mod health;
+mod run;
+mod transfer;
+
 use serde_json::Value;
 
-use super::instruction::{ArgDefinition, Command, From, Instruction, Transfer};
-use super::{Dockerfile, Error, Escape, Located, Problem, flags, heredoc, lines, remote, suggest, words};
+use super::instruction::{ArgDefinition, Command, From, Instruction};
+use super::lines::Line;
+use super::run::with_bodies;
+use super::{Dockerfile, Error, Escape, Located, Problem, Trigger, flags, lines, suggest, trigger, words};
 
-/// All names, the ones not offered yet included.
-const NAMES: [&str; 18] = [
+/// The names of all instructions.
+pub(super) const NAMES: [&str; 18] = [
     "ADD",
     "ARG",
     "CMD",
@@ -31,8 +37,9 @@ const NAMES: [&str; 18] = [
 pub fn parse(bytes: &[u8]) -> Result<Dockerfile, Error> {
     let read = lines::read(bytes)?;
     let escape = read.directives.escape;
-    let locate = |line: lines::Line| {
-        let instruction = parse_line(&line.text, escape).map_err(|problem| Error::new(line.span.first, problem))?;
+    let locate = |line: Line| {
+        let instruction =
+            instruction(&line, &line.text, escape).map_err(|problem| Error::new(line.span.first, problem))?;
         Ok(Located { span: line.span, text: line.text, instruction })
     };
     let instructions = read.lines.into_iter().map(locate).collect::<Result<Vec<_>, Error>>()?;
@@ -42,25 +49,39 @@ pub fn parse(bytes: &[u8]) -> Result<Dockerfile, Error> {
     Ok(Dockerfile { directives: read.directives, instructions, warnings: read.warnings })
 }
 
-fn parse_line(text: &str, escape: Escape) -> Result<Instruction, Problem> {
+/// The text of `line` that may have here-documents: after the name and the flags of RUN, COPY or ADD, also behind ONBUILD.
+/// `None` where there are none, as in the JSON form. Errors are found again when the line is parsed.
+pub(super) fn heredoc_text(text: &str) -> Option<&str> {
+    let (mut word, mut arguments) = words::first_blank(text)?;
+    if name(word) == Ok("ONBUILD") {
+        (word, arguments) = words::first_blank(arguments)?;
+    }
+    let name = name(word).ok().filter(|name| matches!(*name, "RUN" | "COPY" | "ADD"))?;
+    let (_, rest) = flags::take(name, arguments).ok()?;
+    matches!(json(rest), Ok(None)).then_some(rest)
+}
+
+/// The instruction that `text` says, all of a line or what follows ONBUILD; `line` has the here-documents.
+fn instruction(line: &Line, text: &str, escape: Escape) -> Result<Instruction, Problem> {
     let (word, arguments) = words::first_blank(text).unwrap_or((text, ""));
     let name = name(word)?;
-    if matches!(name, "HEALTHCHECK" | "ONBUILD") {
-        return Err(Problem::Unsupported(name.to_owned()));
+    if name == "ONBUILD" {
+        return Ok(Instruction::Onbuild(onbuild(line, arguments, escape)?));
     }
     let (flags, rest) = flags::take(name, arguments)?;
     match name {
-        "ADD" => add(transfer(name, &flags, rest, escape)?),
+        "ADD" => Ok(Instruction::Add(transfer::add(&flags, rest, &line.documents)?)),
         "ARG" => Ok(Instruction::Arg(arg(rest, escape)?)),
         "CMD" => Ok(Instruction::Cmd(command(name, rest)?)),
-        "COPY" => copy(transfer(name, &flags, rest, escape)?),
+        "COPY" => Ok(Instruction::Copy(transfer::copy(&flags, rest, &line.documents)?)),
         "ENTRYPOINT" => Ok(Instruction::Entrypoint(command(name, rest)?)),
         "ENV" => Ok(Instruction::Env(pairs(name, rest, escape)?)),
         "EXPOSE" => Ok(Instruction::Expose(some(name, words::on_blanks(rest))?)),
         "FROM" => Ok(Instruction::From(from(&flags, rest)?)),
+        "HEALTHCHECK" => Ok(Instruction::Healthcheck(health::healthcheck(&flags, rest)?)),
         "LABEL" => Ok(Instruction::Label(pairs(name, rest, escape)?)),
         "MAINTAINER" => Ok(Instruction::Maintainer(one(name, rest)?)),
-        "RUN" => Ok(Instruction::Run(run(rest, escape)?)),
+        "RUN" => Ok(Instruction::Run(run::run(&flags, rest, &line.documents)?)),
         "SHELL" => Ok(Instruction::Shell(shell(rest)?)),
         "STOPSIGNAL" => Ok(Instruction::Stopsignal(one(name, rest)?)),
         "USER" => Ok(Instruction::User(one(name, rest)?)),
@@ -78,6 +99,19 @@ fn name(word: &str) -> Result<&'static str, Problem> {
 
 fn syntax(message: impl Into<String>) -> Problem {
     Problem::Syntax(message.into())
+}
+
+/// ONBUILD's inner instruction is checked now, though it is for another build.
+fn onbuild(line: &Line, text: &str, escape: Escape) -> Result<Trigger, Problem> {
+    let word = words::first_blank(text).map_or(text, |(word, _)| word);
+    if word.is_empty() {
+        return Err(syntax("ONBUILD needs an instruction"));
+    }
+    if let Some(problem) = trigger::forbidden(name(word)?) {
+        return Err(problem);
+    }
+    let instruction = Box::new(instruction(line, text, escape)?);
+    Ok(Trigger { text: with_bodies(text, &line.documents), instruction })
 }
 
 fn from(flags: &flags::Flags, rest: &str) -> Result<From, Problem> {
@@ -118,18 +152,6 @@ fn command(name: &str, rest: &str) -> Result<Command, Problem> {
         Some(words) => Ok(Command::Exec(words)),
         None => Ok(Command::Shell(one(name, rest)?)),
     }
-}
-
-fn run(rest: &str, escape: Escape) -> Result<Command, Problem> {
-    match command("RUN", rest)? {
-        Command::Exec(words) if words.is_empty() => Err(syntax("RUN needs a command")),
-        Command::Shell(_) if heredoc::find(rest, escape).is_some() => Err(no_heredocs("RUN")),
-        command => Ok(command),
-    }
-}
-
-fn no_heredocs(name: &str) -> Problem {
-    Problem::Unsupported(format!("a here-document (<<) in {name}"))
 }
 
 fn one(name: &str, rest: &str) -> Result<String, Problem> {
@@ -178,32 +200,6 @@ fn pairs(name: &str, rest: &str, escape: Escape) -> Result<Vec<(String, String)>
         None => Err(syntax(format!("{name}: {word:?} has no =; write name=value, with quotes around blanks"))),
     };
     words.iter().map(pair).collect()
-}
-
-fn transfer(name: &str, flags: &flags::Flags, rest: &str, escape: Escape) -> Result<Transfer, Problem> {
-    let mut words = match json(rest)? {
-        Some(words) => words,
-        None if heredoc::find(rest, escape).is_some() => return Err(no_heredocs(name)),
-        None => words::on_blanks(rest),
-    };
-    let destination = words.pop().filter(|_| !words.is_empty());
-    let destination = destination.ok_or_else(|| syntax(format!("{name} needs a source and a destination")))?;
-    let (from, chown, chmod) = (flags.get("from"), flags.get("chown"), flags.get("chmod"));
-    Ok(Transfer { sources: words, destination, from, chown, chmod })
-}
-
-fn add(transfer: Transfer) -> Result<Instruction, Problem> {
-    match transfer.sources.iter().find(|source| remote::is_remote(source)) {
-        Some(source) => Err(Problem::Unsupported(format!("ADD of a URL or git repository ({source})"))),
-        None => Ok(Instruction::Add(transfer)),
-    }
-}
-
-fn copy(transfer: Transfer) -> Result<Instruction, Problem> {
-    match transfer.sources.iter().find(|source| remote::is_http(source)) {
-        Some(source) => Err(syntax(format!("COPY cannot fetch a URL ({source}); ADD can"))),
-        None => Ok(Instruction::Copy(transfer)),
-    }
 }
 
 #[cfg(test)]
