@@ -1,10 +1,11 @@
 //! The `Authorization` header of requests to one registry: who we are, what the registry wants to see, and the tokens that it took.
 //!
-//! Credentials are looked for once a repository, and only after the registry asked for something. One token is fetched at a time, so
+//! Credentials are looked for once a minute and repository, since some end while we run, and only after the registry asked for something. One token is fetched at a time, so
 //! that whoever comes second finds the first one's. A token is replaced before it ends, and when it is refused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderValue;
 use reqwest::{Client, Url};
@@ -16,6 +17,9 @@ use super::credential::{Credential, Finder, Identity};
 use super::exchange;
 use super::patience::Timeouts;
 
+/// How long a credential is shown before it is looked for again. Whoever finds them keeps those that are good.
+const BELIEVED: Duration = Duration::from_secs(60);
+
 /// What is known of a registry's wishes and of ourselves.
 pub(super) struct Authorization {
     registry: String,
@@ -25,7 +29,7 @@ pub(super) struct Authorization {
     finder: Arc<Finder>,
     challenge: Mutex<Challenge>,
     tokens: Mutex<BTreeMap<Access, Token>>,
-    identities: Mutex<BTreeMap<String, Arc<Identity>>>,
+    identities: Mutex<BTreeMap<String, (Arc<Identity>, Instant)>>,
 }
 
 /// A header's value, and who is behind it.
@@ -102,7 +106,9 @@ impl Authorization {
 
     async fn identity(&self, what: &str, repository: &str) -> Result<Arc<Identity>, Error> {
         let mut identities = self.identities.lock().await;
-        if let Some(identity) = identities.get(repository) {
+        if let Some((identity, found)) = identities.get(repository)
+            && found.elapsed() < BELIEVED
+        {
             return Ok(identity.clone());
         }
         let (finder, registry, name) = (self.finder.clone(), self.registry.clone(), repository.to_owned());
@@ -111,7 +117,7 @@ impl Authorization {
         let identity = found.map_err(|why| Error::Credentials { what: what.to_owned(), why })?;
         tracing::debug!("{}/{repository}: {}", self.registry, identity.description());
         let identity = Arc::new(identity);
-        identities.insert(repository.to_owned(), identity.clone());
+        identities.insert(repository.to_owned(), (identity.clone(), Instant::now()));
         Ok(identity)
     }
 

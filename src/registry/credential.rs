@@ -36,20 +36,20 @@ impl fmt::Debug for Credential {
 pub struct Identity {
     /// The credential.
     pub credential: Credential,
-    /// Where it comes from, for messages: `/root/.docker/config.json`.
+    /// Where it comes from, for messages: `config.json of /root/.docker`. Where there is none, that and what was looked for.
     pub source: String,
 }
 
 impl Identity {
     /// Nobody in particular.
     pub fn anonymous() -> Self {
-        Identity { credential: Credential::Anonymous, source: "none given".to_owned() }
+        Identity { credential: Credential::Anonymous, source: "no credentials were given".to_owned() }
     }
 
     /// What a message says of it.
     pub(super) fn description(&self) -> String {
         match &self.credential {
-            Credential::Anonymous => "no credentials were given".to_owned(),
+            Credential::Anonymous => self.source.clone(),
             Credential::Basic { user, .. } => format!("user {user:?} from {}", self.source),
             Credential::IdentityToken(_) => format!("identity token from {}", self.source),
             Credential::RegistryToken(_) => format!("registry token from {}", self.source),
@@ -58,5 +58,5 @@ impl Identity {
 }
 
 /// Finds the identity for a registry (`host[:port]` or `docker.io`) and a repository's path in it. It may take its time: it is
-/// called where blocking is allowed, once for a repository, and only if the registry wants to see something.
+/// called where blocking is allowed, once a minute for a repository, and only if the registry wants to see something.
 pub type Finder = dyn Fn(&str, &str) -> Result<Identity, String> + Send + Sync;

@@ -13,6 +13,7 @@ mod error;
 mod exchange;
 #[cfg(test)]
 mod fake;
+mod login;
 mod names;
 mod patience;
 mod policy;
@@ -42,6 +43,7 @@ pub use pull::Resolved;
 pub use route::Routes;
 pub use trust::Authorities;
 
+use crate::credentials::Network;
 use crate::oci::{Digest, Image, Platform, Reference, Repository};
 use crate::store::BlobDir;
 use endpoint::Endpoint;
@@ -99,6 +101,14 @@ impl Client {
         Client { finder: Arc::new(find), ..self }
     }
 
+    /// How this client finds and trusts hosts, for those who look for its credentials.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn network(&self) -> Result<Network, Error> {
+        self.transport.network()
+    }
+
     /// Whether `what` may still be published; otherwise [`Error::Stopped`].
     pub fn may_publish(&self, what: &str) -> Result<(), Error> {
         if (self.may_publish)() { Ok(()) } else { Err(Error::Stopped { what: what.to_owned() }) }
@@ -134,6 +144,14 @@ impl Client {
     /// Begins an upload to the repository and cancels it, to learn early whether a push can succeed.
     pub fn check_push(&self, reference: &Reference) -> Result<(), Error> {
         self.runtime.block_on(push::check(self, reference))
+    }
+
+    /// Whether the registry takes the credential that this client has for it.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] if it does not; others if that could not be learnt.
+    pub fn check_login(&self, registry: &str) -> Result<(), Error> {
+        self.runtime.block_on(login::check(self, registry))
     }
 
     /// Sends `text` to an `https://` address with PUT.

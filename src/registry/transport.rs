@@ -18,6 +18,7 @@ use super::policy::{Certificate, Policy, Protocols, canonical};
 use super::proxy::Proxies;
 use super::tls;
 use super::trust::Trust;
+use crate::credentials::Network;
 
 /// How registries know us.
 const USER_AGENT: &str = concat!("silt/", env!("CARGO_PKG_VERSION"));
@@ -76,6 +77,17 @@ impl Transport {
         let line = Line { http: self.client(&key.0, certificate)?, permits };
         lines.insert(key, line.clone());
         Ok(line)
+    }
+
+    /// The same trust, names and proxies, for those who look for credentials.
+    pub(super) fn network(&self) -> Result<Network, Error> {
+        let proxies = self.proxies.clone();
+        Ok(Network {
+            names: Arc::new(self.names.clone()),
+            tls: tls::config(&self.trust, "", Certificate::Verified, Protocols::Http1)?,
+            proxy: Some(reqwest::Proxy::custom(move |url: &Url| proxies.of(url).cloned())),
+            user_agent: self.user_agent.clone(),
+        })
     }
 
     fn client(&self, registry: &str, certificate: Certificate) -> Result<reqwest::Client, Error> {

@@ -10,6 +10,7 @@ pub mod nginx;
 pub mod registry;
 pub mod tokens;
 pub mod tree;
+pub mod trial;
 
 use std::fs::{self, File};
 use std::path::Path;

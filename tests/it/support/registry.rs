@@ -29,7 +29,7 @@ pub enum Kind<'a> {
     Signed(&'a Authority),
     /// The same for those who show a certificate of that authority.
     Mutual(&'a Authority),
-    /// It wants the user `me` with the password `pass:word`.
+    /// It wants [`USER`] and the password.
     Password,
     /// It wants signed tokens.
     Tokens(&'a TokenServer),
@@ -37,7 +37,10 @@ pub enum Kind<'a> {
     ReadOnly,
 }
 
-/// `me` with the password `pass:word`, as bcrypt has it.
+/// The user whom a registry with a password lets in.
+pub const USER: (&str, &str) = ("me", "pass:word");
+
+/// The same as bcrypt has it.
 const HTPASSWD: &str = "me:$2b$04$tjpq9.sb0xQbAIz8i3EQuePY8hyW3.PtiKobsJsXG75wAAlZw7SxG\n";
 
 impl Kind<'_> {
@@ -84,6 +87,8 @@ fn self_signed(dir: &Path) -> (PathBuf, PathBuf) {
     let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
     command.args(["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "3650"]);
+    // Not that of an authority, so that a builder that is told to trust it can accept it as the server's.
+    command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
     super::run(command.arg("-out").arg(&certificate).arg("-keyout").arg(&key));
     (certificate, key)
 }
@@ -151,6 +156,11 @@ impl Registry {
     /// `127.0.0.1:PORT/NAME`, the spelling of a reference.
     pub fn name(&self, name: &str) -> String {
         format!("127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// The certificate of one that speaks HTTPS.
+    pub fn certificate(&self) -> PathBuf {
+        self.store.path().join("certificate")
     }
 
     /// The file in which the registry keeps a blob.
