@@ -17,7 +17,7 @@ pub(super) const MAX_ANSWER: u64 = 1 << 20;
 const DRAINED: u64 = 1 << 16;
 
 /// How long a connection needs to get back into the pool. Its permit is kept until then: whoever gets it finds the connection.
-const SETTLING: Duration = Duration::from_millis(2);
+const SETTLING: Duration = Duration::from_millis(5);
 
 /// An answer whose body is still to be read.
 pub(super) struct Answer {

@@ -72,7 +72,7 @@ impl Client {
     /// A file of certificates that the policy names and that cannot be used.
     pub fn new(policy: Policy) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(1)
             .thread_name("registry")
             .enable_all()
             .build()
