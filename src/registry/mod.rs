@@ -5,6 +5,7 @@
 //! token goes to the registry that it is for and nowhere else, and only encrypted unless plain HTTP was allowed.
 
 mod auth;
+mod download;
 mod endpoint;
 mod error;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod transport;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use download::Downloaded;
 pub use error::Error;
 pub use policy::Policy;
 pub use pull::Resolved;
@@ -86,6 +88,11 @@ impl Client {
         let image = self.resolve(reference, platform)?.image;
         self.fetch(&image, blobs)?;
         Ok(image)
+    }
+
+    /// Writes the file at an address that is no registry's to `sink`. After an error `sink` may have a part of it.
+    pub fn download(&self, address: &str, sink: &mut dyn std::io::Write) -> Result<Downloaded, Error> {
+        self.runtime.block_on(download::download(self, address, sink))
     }
 
     /// Uploads `image`, whose layers are in `blobs` or in the registry that they came from. Returns the manifest's digest.
