@@ -167,9 +167,21 @@ pub struct Flags {
     #[arg(long, value_name = "DIR", help_heading = "Options that kaniko does not have")]
     pub build_root: Option<PathBuf>,
 
-    /// Named context for FROM and COPY --from: NAME=oci-layout://PATH[:TAG]
+    /// Named context for FROM and --from: NAME=DIR, NAME=oci-layout://PATH[:TAG] or NAME=docker-image://IMAGE
     #[arg(long, action = ArgAction::Append, value_parser = pair, value_name = "NAME=LOCATION", help_heading = "Options that kaniko does not have")]
     pub build_context: Vec<(String, String)>,
+
+    /// Secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]
+    #[arg(long, action = ArgAction::Append, value_name = "SECRET", help_heading = "Options that kaniko does not have")]
+    pub secret: Vec<String>,
+
+    /// SSH agent for RUN --mount=type=ssh: default, or NAME=SOCKET
+    #[arg(long, action = ArgAction::Append, value_name = "AGENT", help_heading = "Options that kaniko does not have")]
+    pub ssh: Vec<String>,
+
+    /// Allow steps to ask for more: security.insecure
+    #[arg(long, action = ArgAction::Append, value_name = "RIGHT", help_heading = "Options that kaniko does not have")]
+    pub allow: Vec<String>,
 
     /// What nominates the paths to compare after a RUN: auto, fanotify, sweep or full
     #[arg(

@@ -8,6 +8,7 @@ mod flags;
 mod ground;
 mod request;
 mod signals;
+mod vault;
 
 pub use flags::Flags;
 
@@ -134,6 +135,8 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         reading: build::Reading::default(),
         labels: flags.label.clone(),
         contexts: request::contexts(flags)?,
+        vault: vault::vault(flags, env)?,
+        rights: vault::rights(flags)?,
         snapshot_mode: request::snapshot_mode(flags),
         recorder: request::recorder(flags),
         verify: request::verify(flags),
