@@ -218,10 +218,21 @@ fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) {
             "{file}: # syntax={syntax} is another front end, which silt does not load; it reads the Dockerfile itself"
         );
     }
-    if reading.differences == Differences::Warn {
-        for difference in plan::differences(parsed, plan, &reading.compat) {
-            warn!("{file}:{}: {}", difference.line, difference.what);
+    match reading.differences {
+        Differences::Warn => {
+            for difference in plan::differences(parsed, plan, &reading.compat) {
+                warn!("{file}:{}: {}", difference.line, difference.what);
+            }
         }
+        Differences::Silent => {
+            for skipped in plan.skipped.iter().filter(|skipped| skipped.runs) {
+                warn!("{file}:{}: {skipped} is not built, since nothing needs it", skipped.line);
+            }
+        }
+    }
+    let not_followed = reading.compat.not_followed();
+    if !not_followed.is_empty() {
+        warn!("These ways of kaniko 1.24 are not followed yet: {}", not_followed.join(", "));
     }
     if !plan.unused_build_args.is_empty() {
         warn!("No ARG uses these build arguments: {}", plan.unused_build_args.join(", "));

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Base, Origin, Plan, Source, Stage, Step};
+use super::{Base, Origin, Plan, Skipped, Source, Stage, Step};
 
 impl Display for Plan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -15,10 +15,15 @@ impl Display for Plan {
             self.uses(f, stage)?;
         }
         for skipped in &self.skipped {
-            let title = title(skipped.index, skipped.name.as_deref());
-            writeln!(f, "{title}, line {}: not built, since nothing needs it", skipped.line)?;
+            writeln!(f, "{skipped}, line {}: not built, since nothing needs it", skipped.line)?;
         }
         Ok(())
+    }
+}
+
+impl Display for Skipped {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&title(self.index, self.name.as_deref()))
     }
 }
 

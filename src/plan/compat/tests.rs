@@ -52,7 +52,7 @@ fn lines_that_differ() {
     check("FROM a\nMAINTAINER x", &[(2, "author")]);
     check("FROM a\nENV X=1\nARG X=2", &[(3, "ENV X and wins")]);
     check("FROM a\nARG TARGETARCH", &[(2, "TARGETARCH is set")]);
-    check("FROM a AS x\nRUN y\nFROM b", &[(1, "not built")]);
+    check("FROM a AS x\nRUN y\nFROM b", &[(1, "stage 0 x is not built")]);
     check("FROM a AS x\nARG V=1\nRUN y\nFROM b\nCOPY --from=x /$V /", &[(5, "$V is empty")]);
     check("# escape=`\nFROM a\nENV A=c:\\x", &[(3, "escape character")]);
 }
@@ -90,4 +90,12 @@ fn front_ends() {
     for foreign in ["devthefuture/dockerfile-x", "docker/dockerfile2", "r.example/docker/dockerfile:1"] {
         assert!(is_foreign(foreign), "{foreign}");
     }
+}
+
+#[test]
+fn what_is_not_followed_is_told() {
+    assert_eq!(Compat::default().not_followed(), [""; 0]);
+    assert_eq!(Compat { all_stages: true, ..Compat::default() }.not_followed(), [""; 0]);
+    assert_eq!(Compat { no_maintainer: true, ..Compat::default() }.not_followed(), ["no author"]);
+    assert_eq!(Compat::kaniko_1_24().not_followed().len(), 9);
 }

@@ -176,6 +176,18 @@ fn instructions_carry_their_lines_and_text() {
 }
 
 #[test]
+fn long_and_deep_files() {
+    let long = "x".repeat(1 << 20);
+    check(&format!("WORKDIR /{long}"), Instruction::Workdir(format!("/{long}")));
+    let continued = format!("RUN a{}", " \\\n a".repeat(1 << 16));
+    assert_eq!(parse(continued.as_bytes()).expect("valid").instructions[0].span.last, 1 + (1 << 16));
+    assert!(parse(format!("RUN {}", "[".repeat(1 << 20)).as_bytes()).is_ok());
+    assert!(parse("ONBUILD ".repeat(1 << 17).as_bytes()).is_err());
+    assert!(parse(format!("COPY {} /a\n", "<<a ".repeat(1 << 12)).as_bytes()).is_err());
+    assert!(parse("FROM a\n".repeat(1 << 14).as_bytes()).is_ok());
+}
+
+#[test]
 fn errors_tell_file_and_line() {
     let error = parse(b"FROM a\nFOO").expect_err("no FOO");
     assert_eq!(error.located("d/Dockerfile"), "d/Dockerfile:2: unknown instruction: FOO");
