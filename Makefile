@@ -1,9 +1,11 @@
 # make demo    builds an image and shows what its layers hold and what they cost
 # make test    everything that CI runs
+# make cost    measures snapshots against the size of the tree: bench/results/cost.md and cost.svg; needs root and 4 GB in /dev/shm
+# make soak    100,000 random sequences over the cells of tests/cells/table.rs; goes on where it was ended
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint deps build bench clean unit end-to-end
+.PHONY: demo test lint deps build bench cost soak clean unit end-to-end docs
 
 # Static linking needs an explicit target, so programs land in a folder named after it.
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(shell rustc -vV | sed -n 's/^host: //p')/release
@@ -26,7 +28,10 @@ unit:
 
 # The optimised program, since some of these tests hold it to a time; `--nocapture` is not needed to see a failure.
 end-to-end:
-	cargo test --release --package silt --test it
+	cargo test --release --package silt --test it --test cells
+
+soak: deps
+	cargo test --release --package silt --test cells -- soak 100000
 
 deps:
 	scripts/install-deps.sh
@@ -34,8 +39,16 @@ deps:
 build:
 	cargo build --release
 
+# A test fails when the page is not what this writes.
+docs:
+	cargo run --bin executor -- reference > docs/flags.md.new
+	mv docs/flags.md.new docs/flags.md
+
 bench: deps
 	cargo bench --package silt-bench
+
+cost: deps build
+	bench/cost.py $(BIN)/executor
 
 clean:
 	cargo clean

@@ -4,6 +4,7 @@
     make-base.py busybox LAYOUT        a small system around the machine's static busybox: two layers, every kind of entry
     make-base.py debian LAYOUT         Debian's minimal bookworm, from the mirror that apt is configured with
     make-base.py files:N LAYOUT        busybox and N small files below /files, the same for the same N
+    make-base.py names:N LAYOUT        busybox and N names below /names, of one file in a hundred names
 
 A layout that an earlier run of this same script made is left as it is. It appears at once or not at all.
 Layers are written by hand, not by the program under test; the readers (skopeo, umoci) are independent of both.
@@ -130,6 +131,20 @@ def files_layer(path, count):
     return layer.close()
 
 
+def names_layer(path, count):
+    """`count` names, a hundred a directory, of one file in each directory: a large tree that is made in little time."""
+    layer = Layer(path)
+    layer.dir("names")
+    for number in range(count):
+        folder = f"names/d{number // 100:05}"
+        if number % 100 == 0:
+            layer.dir(folder)
+            layer.file(f"{folder}/first", b"one file\n")
+        else:
+            layer.node(f"{folder}/n{number:06}", tarfile.LNKTYPE, 0o644, linkname=f"{folder}/first")
+    return layer.close()
+
+
 def mirror():
     """Where apt gets Debian from on this machine."""
     filters = ["Created-By: Packages", "Origin: Debian", "Label: Debian", "Component: main"]
@@ -199,6 +214,8 @@ def make(kind, layout, work):
         layers = [debian_layer(work / "0", work)]
     elif kind.startswith("files:"):
         layers = [busybox_layer(work / "0"), files_layer(work / "1", int(kind.removeprefix("files:")))]
+    elif kind.startswith("names:"):
+        layers = [busybox_layer(work / "0"), names_layer(work / "1", int(kind.removeprefix("names:")))]
     else:
         sys.exit(__doc__)
     write_layout(layout, layers, settings)

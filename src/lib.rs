@@ -1,7 +1,7 @@
 //! Silt builds container images from a Dockerfile in user space, without a daemon, as a drop-in for the kaniko executor.
 //!
 //! The modules form levels, lowest first; a module uses only those above it in this list (`tests/it/architecture.rs`):
-//! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `rootfs`; 2 `registry` `context` `snapshot`; 3 `layer` `steps`;
+//! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `credentials` `rootfs`; 2 `registry` `context` `snapshot`; 3 `layer` `steps`;
 //! 5 `build` `export`; 6 `cli`.
 
 #![deny(unsafe_code)]
@@ -10,6 +10,7 @@ pub mod build;
 pub mod cli;
 pub mod codec;
 pub mod context;
+pub mod credentials;
 pub mod dockerfile;
 pub mod export;
 pub mod layer;

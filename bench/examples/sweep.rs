@@ -1,7 +1,8 @@
 //! What a sweep costs: makes a tree below an empty directory, records it and sweeps it with one thread and with more.
 //!
-//! `cargo run --release --package silt-bench --example sweep -- DIR [FILES]` prints, for each number of threads, the least
-//! and the median wall time of ten sweeps, and the processor time for each path of the cheapest.
+//! `cargo run --release --package silt-bench --example sweep -- DIR [FILES [flat]]` prints, for each number of threads, the least
+//! and the median wall time of ten sweeps, and the processor time for each path of the cheapest. With `flat` all files are in
+//! one directory.
 #![allow(clippy::expect_used, clippy::disallowed_macros)]
 
 use std::num::NonZero;
@@ -11,16 +12,19 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use silt::rootfs::Root;
 use silt::snapshot::{Baseline, Guard, SweepOptions, Tick, sweep};
-use silt_bench::{make_files, record};
+use silt_bench::{make_files, make_one_folder, record};
 
 const SWEEPS: usize = 10;
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
-    let dir = PathBuf::from(args.next().expect("usage: sweep DIR [FILES]"));
+    let dir = PathBuf::from(args.next().expect("usage: sweep DIR [FILES [flat]]"));
     let files = args.next().map_or(200_000, |count| count.to_string_lossy().parse().expect("a number of files"));
     if dir.read_dir().expect("the directory").next().is_none() {
-        make_files(&dir, files);
+        match args.next() {
+            Some(shape) if shape == "flat" => make_one_folder(&dir, files),
+            _ => make_files(&dir, files),
+        }
     }
     let root = Root::open(&dir).expect("root");
     let baseline = Baseline::new(record(&root));

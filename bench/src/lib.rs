@@ -19,6 +19,17 @@ pub fn make_files(dir: &Path, count: usize) {
     }
 }
 
+/// Makes `count` empty files in `dir` alone.
+///
+/// # Panics
+/// If the disk does not let it.
+#[allow(clippy::expect_used)]
+pub fn make_one_folder(dir: &Path, count: usize) {
+    for number in 0..count {
+        fs::write(dir.join(format!("f{number:06}")), "").expect("write a file");
+    }
+}
+
 /// What stands in `root`, with the digests that unpacking would have taken.
 ///
 /// # Panics

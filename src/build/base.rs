@@ -11,7 +11,7 @@ use super::{NamedContext, Request, Timings};
 use crate::codec;
 use crate::oci::{DiffId, Hasher, Image, Reference};
 use crate::plan::Base;
-use crate::rootfs::{Root, Skipped, Tree, Unpacker, scan};
+use crate::rootfs::{Node, Root, RootPath, Skipped, Tree, Unpacker, scan};
 use crate::store::{self, BlobDir};
 
 /// The images that this build has fetched, by the name that the Dockerfile gives them.
@@ -69,12 +69,30 @@ impl<'a> Bases<'a> {
     }
 
     /// Unpacks `image` over what stands in `root`, and returns the record of both.
-    pub(super) fn unpack(&self, image: &Image, root: &Root) -> Result<Tree> {
+    ///
+    /// # Errors
+    /// Besides those of fetching and writing: the image has something where `spared` paths stand, which must stay as they are.
+    pub(super) fn unpack(&self, image: &Image, root: &mut Root, spared: &[RootPath]) -> Result<Tree> {
         let started = Instant::now();
         self.request.registry.fetch(image, self.blobs)?;
         self.timings.add_since(started, |totals| &mut totals.pull_ns);
         let started = Instant::now();
-        let mut unpacker = Unpacker::over(root, scan(root)?);
+        let found = scan(root)?;
+        let spared: Vec<RootPath> = spared.iter().filter(|path| !root.is_protected(path)).cloned().collect();
+        let before = spared.iter().flat_map(|path| found.at_or_below(path));
+        let before: Vec<(RootPath, Node)> = before.map(|(path, node)| (path.clone(), node.clone())).collect();
+        let usual = root.protected().to_vec();
+        spared.iter().cloned().for_each(|path| root.protect(path));
+        let mut tree = self.unpack_layers(image, root, found, &spared)?;
+        root.set_protected(usual);
+        // A whiteout above them took them out of the record, not from the disk.
+        before.into_iter().for_each(|(path, node)| drop(tree.insert(path, node)));
+        self.timings.add_since(started, |totals| &mut totals.unpack_ns);
+        Ok(tree)
+    }
+
+    fn unpack_layers(&self, image: &Image, root: &Root, found: Tree, spared: &[RootPath]) -> Result<Tree> {
+        let mut unpacker = Unpacker::over(root, found);
         for layer in image.layers() {
             let digest = &layer.descriptor.digest;
             let blob = BufReader::with_capacity(1 << 17, self.blobs.open(digest)?);
@@ -82,11 +100,28 @@ impl<'a> Bases<'a> {
             unpacker.layer(&mut tar).with_context(|| format!("layer {digest}"))?;
             tar.finish().with_context(|| format!("layer {digest}"))?;
         }
+        refuse_conflicts(unpacker.skipped(), spared)?;
         unpacker.skipped().iter().for_each(report);
-        let tree = unpacker.finish()?;
-        self.timings.add_since(started, |totals| &mut totals.unpack_ns);
-        Ok(tree)
+        Ok(unpacker.finish()?)
     }
+}
+
+/// Refuses an image with files where the build context stands, or with something else where a directory leads to it:
+/// whichever of the two gave way, the build would be another. A directory in the context's own place is none.
+fn refuse_conflicts(skipped: &[Skipped], spared: &[RootPath]) -> Result<()> {
+    let at =
+        |path: &RootPath| spared.iter().find(|at| *at != path && (path.is_at_or_below(at) || at.is_at_or_below(path)));
+    for skipped in skipped {
+        if let Skipped::Protected(path) = skipped
+            && let Some(context) = at(path)
+        {
+            bail!(
+                "the base image has {path}, and the build context lies in {context}: mount it there as a volume, or copy it \
+                 to another directory"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Says what a base image has and the root has not. Every container has mounts over /proc, /etc/hosts and the like.
@@ -144,5 +179,23 @@ mod tests {
         let wrong = DiffId(Digest::of(b"another"));
         let error = Verified::new(content, &wrong).finish().expect_err("differs").to_string();
         assert!(error.contains(right.0.as_str()) && error.contains(wrong.0.as_str()), "{error}");
+    }
+
+    #[test]
+    fn files_where_the_context_stands_are_refused() {
+        let path = |text: &str| RootPath::clean(text).expect("a path");
+        let check = |skipped: &str, refused: bool| {
+            let outcome = refuse_conflicts(&[Skipped::Protected(path(skipped))], &[path("data/context")]);
+            assert_eq!(outcome.is_err(), refused, "{skipped}: {outcome:?}");
+            let text = outcome.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(!refused || (text.contains(&format!("/{skipped}, ")) && text.contains("/data/context:")), "{text}");
+        };
+        check("data/context/file", true);
+        check("data/context/a/b", true);
+        check("data", true);
+        check("data/context", false);
+        check("data/context-2/file", false);
+        check("proc", false);
+        assert!(refuse_conflicts(&[Skipped::Protected(path("proc/x"))], &[]).is_ok());
     }
 }

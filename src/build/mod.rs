@@ -4,8 +4,10 @@
 //! engine is one thread; the recorder and the network have their own.
 
 mod base;
+mod disk;
 mod error;
 mod kept;
+mod mode;
 mod nominator;
 mod protected;
 mod remote;
@@ -18,6 +20,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use error::Error;
+pub use mode::{RecorderChoice, SnapshotMode, Snapshots, Verify};
+pub use nominator::{Answer, Nominator, Wanted};
 pub use protected::{inside, mounts_below};
 pub use site::{Place, Site};
 pub use timings::{Timings, Totals};
@@ -34,39 +38,6 @@ use crate::steps::run::Control;
 use crate::steps::{Rights, Vault};
 use crate::store::{BlobDir, LayoutSource};
 use base::Bases;
-
-/// How the changes of a RUN are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SnapshotMode {
-    /// What [`RecorderChoice`] says nominates, and is compared by content.
-    Events,
-    /// The whole tree is compared, by content.
-    Full,
-}
-
-/// Who says where to look after a RUN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecorderChoice {
-    /// The first of those below that is exact here.
-    Auto,
-    /// File events, or the build fails.
-    Fanotify,
-    /// A watch on every directory and a sweep at the end of the stage, or the build fails.
-    Dirwatch,
-    /// The attributes of every path, and where they do not tell every change the content of every file.
-    Sweep,
-    /// The content of every file.
-    Full,
-}
-
-/// Whether the event snapshot is checked against a walk of everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verify {
-    /// It is trusted.
-    Off,
-    /// After each step the whole tree is compared too, and a difference fails the build.
-    EachStep,
-}
 
 /// Where a named context comes from.
 #[derive(Clone, Debug)]
@@ -122,8 +93,12 @@ pub struct Request {
     pub rights: Rights,
     /// How changes are found.
     pub snapshot_mode: SnapshotMode,
+    /// When they are looked for.
+    pub snapshots: Snapshots,
     /// Who finds where they may be.
     pub recorder: RecorderChoice,
+    /// The most directory watches that this build takes; `None` for a quarter of what there may be.
+    pub max_watches: Option<usize>,
     /// Whether that is checked.
     pub verify: Verify,
     /// The platform that the image is for.
@@ -140,6 +115,9 @@ pub struct Request {
 /// One line that says what failed, with the Dockerfile's line where there is one.
 pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) -> Result<Image, Error> {
     let context = Context::open_dir(&request.context, request.dockerfile.as_deref()).map_err(anyhow::Error::from)?;
+    if let Some(losses) = request.snapshot_mode.losses() {
+        warn!("{losses}");
+    }
     let mut bases = Bases::new(request, &request.blobs, timings);
     let plan = plan(request, &context, Some(&mut bases))?;
     let builder = stage::Builder::new(request, site, control, timings, &context, bases)?;

@@ -2,74 +2,64 @@
 //! steps a watch on every directory, and one sweep at the end of the stage for what watches do not hear of; else a sweep
 //! after each step, where `ctime` can be relied upon; else nobody, and then the whole tree is compared by content. A
 //! recording that was lost takes the same way down, for one step. Every step down is named, with its reason, in the log
-//! and in the timings.
+//! and in the timings. Kaniko's modes are a sweep that compares less.
 
-use std::path::{Path, PathBuf};
+mod source;
 
-use anyhow::{Result, bail};
-use silt_watcher::{DirWatch, Inode, Options, Recorder, Recording, Refused};
-use tracing::{info, warn};
+use std::path::PathBuf;
 
-use super::{RecorderChoice, SnapshotMode, Verify};
+use anyhow::Result;
+use silt_watcher::{Inode, Options, Recording};
+
+use super::{RecorderChoice, SnapshotMode, Snapshots, Verify};
 use crate::rootfs::{Root, RootPath};
-use crate::snapshot::{Baseline, Candidates, Guard, SweepOptions, Tick, ctime_tells, sweep};
-
-/// From how many paths on watches are placed rather than everything swept after each step: a watch on each directory of a tree
-/// costs about as much as sweeping that tree once or twice, and each sweep of this many paths some 50 ms.
-const MANY: usize = 20_000;
+use crate::snapshot::{Attributes, Baseline, Candidates, Guard, SweepOptions, Tick, sweep};
+use source::Source;
 
 /// What the choice depends on besides the machine.
-pub(super) struct Wanted {
-    pub(super) choice: RecorderChoice,
+pub struct Wanted {
+    /// How changes are found.
+    pub mode: SnapshotMode,
+    /// What was asked for.
+    pub choice: RecorderChoice,
     /// Where each step is checked alone, each must be exact alone.
-    pub(super) verify: Verify,
+    pub verify: Verify,
+    /// When they are looked for.
+    pub snapshots: Snapshots,
     /// How many RUN steps the stage has.
-    pub(super) runs: usize,
+    pub runs: usize,
+    /// How recorders record.
+    pub options: Options,
 }
 
 /// What nominates the candidates of a stage's RUN steps.
-pub(super) struct Nominator {
+pub struct Nominator {
     source: Source,
     /// A step was answered with less than everything, and nothing has made up for it yet.
     unsettled: bool,
+    /// Why a recorder was given up, until an answer tells.
+    given_up: Option<String>,
     /// Taken when the step began, for a sweep after it.
     guard: Guard,
     /// A private directory on the root's file system.
     scratch: PathBuf,
 }
 
-enum Source {
-    /// The superblock mark of fanotify.
-    Fanotify(Box<Recorder>),
-    /// A watch on every directory. What it does not hear of is found when the stage is settled.
-    Dirwatch {
-        watches: Box<DirWatch>,
-        /// Why there is no mark on the superblock; `None` where the user asked for watches.
-        why: Option<String>,
-    },
-    /// A comparison of every path's attributes with the record.
-    Sweep {
-        /// Why no recorder runs; `None` where the user asked for the sweep.
-        why: Option<String>,
-    },
-    /// Nobody: every path is a candidate.
-    Full {
-        /// Why nothing better is used; `None` where the user asked for the walk.
-        why: Option<String>,
-    },
-}
-
 /// What a nominator answers for one step.
-pub(super) struct Answer {
-    pub(super) candidates: Candidates,
+pub struct Answer {
+    /// Where to look.
+    /// Where to look.
+    pub candidates: Candidates,
     /// The name that timings give it.
-    pub(super) recorder: &'static str,
+    pub recorder: &'static str,
     /// Why a better recorder was not used.
-    pub(super) why: Option<String>,
+    pub why: Option<String>,
+    /// Why what was hoped for did not come, where this answer makes up for it. It is to be said with what that cost.
+    pub lost: Option<String>,
     /// Events read from the kernel.
-    pub(super) events: u64,
+    pub events: u64,
     /// Paths stat-ed to find the candidates.
-    pub(super) stats: u64,
+    pub stats: u64,
 }
 
 impl Nominator {
@@ -77,180 +67,125 @@ impl Nominator {
     ///
     /// # Errors
     /// A recorder that was asked for by name and is refused.
-    pub(super) fn open(
-        mode: SnapshotMode,
-        wanted: &Wanted,
-        root: &Root,
-        scratch: PathBuf,
-        baseline: &Baseline,
-    ) -> Result<Self> {
-        let source = match (mode, wanted.choice) {
-            (SnapshotMode::Full, _) | (_, RecorderChoice::Full) => Source::Full { why: None },
-            (_, RecorderChoice::Sweep) => Source::without_events(root, &scratch, None),
-            (_, RecorderChoice::Dirwatch) => match watch_all(root, &scratch, baseline) {
-                Ok(watches) => Source::Dirwatch { watches, why: None },
-                Err(refused) => bail!("directories cannot be watched here: {refused}"),
-            },
-            (_, RecorderChoice::Auto | RecorderChoice::Fanotify) => {
-                Source::with_events(wanted, root, &scratch, baseline)?
-            }
-        };
-        Ok(Nominator { source, unsettled: false, guard: Guard::now(), scratch })
+    pub fn open(wanted: &Wanted, root: &Root, scratch: PathBuf, baseline: &Baseline) -> Result<Self> {
+        let source = Source::open(wanted, root, &scratch, baseline)?;
+        Ok(Nominator { source, unsettled: false, given_up: None, guard: Guard::now(), scratch })
     }
 
     /// For a stage that has no step of which nobody knows what it wrote.
-    pub(super) fn none() -> Self {
-        Nominator { source: Source::Full { why: None }, unsettled: false, guard: Guard::now(), scratch: PathBuf::new() }
+    pub fn none() -> Self {
+        let (source, guard, scratch) = (Source::Full { why: None }, Guard::now(), PathBuf::new());
+        Nominator { source, unsettled: false, given_up: None, guard, scratch }
     }
 
     /// Begins one step. A recorder that cannot begin is given up for the rest of the stage.
-    pub(super) fn start(&mut self, root: &Root, baseline: &Baseline) -> Guard {
+    pub fn start(&mut self, root: &Root, baseline: &Baseline) -> Guard {
         let started = match &mut self.source {
             Source::Fanotify(recorder) => recorder.start(),
             Source::Dirwatch { watches, .. } => watches.start(),
             Source::Sweep { .. } | Source::Full { .. } => Ok(()),
         };
         if let Err(lost) = started {
-            self.source = Source::without_events(root, &self.scratch, Some(lost.to_string()));
+            self.give_up(root, format!("no events can be recorded any more: {lost}"));
         }
         self.guard = match self.source {
-            Source::Dirwatch { .. } | Source::Sweep { .. } => Guard::past(baseline.newest_ctime(), Tick(1)),
+            Source::Dirwatch { .. } | Source::Sweep { attributes: Attributes::All, .. } => {
+                Guard::past(baseline.newest_ctime(), Tick(1))
+            }
             // A sweep after a loss does without the wait: it has the files of the current tick compared.
             _ => Guard::now(),
         };
         if matches!(self.source, Source::Dirwatch { .. }) && !self.guard.is_past(baseline.newest_ctime()) {
             // The sweep at the end compares stamps with the last step's clock only, so each must be past the record.
-            let why = "the clock is behind the files' stamps".to_owned();
-            self.source = Source::without_events(root, &self.scratch, Some(why));
+            self.give_up(root, "directories cannot be watched: the clock is behind the files' stamps".to_owned());
         }
         self.guard
     }
 
     /// Ends one step. All of the step's processes must be dead.
-    pub(super) fn take(&mut self, root: &Root, baseline: &Baseline) -> Answer {
+    pub fn take(&mut self, root: &Root, baseline: &Baseline) -> Answer {
         let (heard, events) = match &mut self.source {
             Source::Fanotify(recorder) => (complete(recorder.take(baseline)), recorder.heard()),
             Source::Dirwatch { watches, .. } => (heard_of(watches.take(baseline)), watches.heard()),
-            Source::Sweep { why } | Source::Full { why } => (Err(why.clone()), 0),
+            Source::Sweep { .. } | Source::Full { .. } => {
+                let lost = self.given_up.take();
+                return self.look(root, baseline).after(lost);
+            }
         };
         let answer = match (heard, &self.source) {
-            (Ok(candidates), Source::Fanotify(_)) => Answer::of("fanotify", candidates, None),
             (Ok(candidates), Source::Dirwatch { why, .. }) => {
                 self.unsettled = true;
                 Answer::of("dirwatch", candidates, why.clone())
             }
-            (Err(why), Source::Sweep { .. }) => self.swept(root, baseline, why),
-            (Err(lost), Source::Fanotify(_) | Source::Dirwatch { .. }) => self.instead(root, baseline, lost),
-            (Ok(_), _) | (Err(_), Source::Full { .. }) => self.everything(self.source.why()),
+            (Ok(candidates), _) => Answer::of("fanotify", candidates, None),
+            (Err(lost), _) => self.instead(root, baseline, Some(lost.clone())).after(Some(lost)),
         };
+        Answer { events, ..answer }
+    }
+
+    /// The same for the only snapshot of a stage: nothing is left to settle.
+    pub fn take_settled(&mut self, root: &Root, baseline: &Baseline) -> Answer {
+        let heard = self.take(root, baseline);
+        let events = heard.events;
+        let answer = self.settle(root, baseline).unwrap_or(heard);
         Answer { events, ..answer }
     }
 
     /// Tells of directories that came or changed in the step that was looked at last. Watches that cannot be placed are given
     /// up for the rest of the stage.
-    pub(super) fn follow(&mut self, root: &Root, directories: Vec<(RootPath, Inode)>) {
+    pub fn follow(&mut self, root: &Root, directories: Vec<(RootPath, Inode)>) {
         let Source::Dirwatch { watches, .. } = &mut self.source else { return };
         let placed = watches.watch(directories.iter().map(|(path, inode)| (path.as_bytes(), *inode)));
         if let Err(refused) = placed {
-            self.source = Source::without_events(root, &self.scratch, Some(refused.to_string()));
+            self.give_up(root, format!("new directories cannot be watched: {refused}"));
         }
     }
 
+    /// Whether no step was answered with less than everything, or that was made up for.
+    pub fn is_settled(&self) -> bool {
+        !self.unsettled
+    }
+
     /// Looks at everything once, if a step was answered with less. Nothing of the stage may be used before.
-    pub(super) fn settle(&mut self, root: &Root, baseline: &Baseline) -> Option<Answer> {
-        self.unsettled.then(|| self.instead(root, baseline, None))
+    pub fn settle(&mut self, root: &Root, baseline: &Baseline) -> Option<Answer> {
+        let lost = self.given_up.take();
+        self.unsettled.then(|| self.instead(root, baseline, None).after(lost))
+    }
+
+    /// Does without a recorder for the rest of the stage.
+    fn give_up(&mut self, root: &Root, why: String) {
+        self.source = Source::without_events(root, &self.scratch, Some(why.clone()));
+        self.given_up = Some(why);
     }
 
     /// A sweep, or the walk, in place of what was heard.
     fn instead(&mut self, root: &Root, baseline: &Baseline, why: Option<String>) -> Answer {
-        match Source::without_events(root, &self.scratch, why) {
-            Source::Sweep { why } => self.swept(root, baseline, why),
-            source => self.everything(source.why()),
-        }
+        let usual = std::mem::replace(&mut self.source, Source::without_events(root, &self.scratch, why));
+        let answer = self.look(root, baseline);
+        self.source = usual;
+        answer
     }
 
-    fn swept(&mut self, root: &Root, baseline: &Baseline, why: Option<String>) -> Answer {
-        match sweep(root, baseline, &self.guard, &SweepOptions::default()) {
+    /// The answer of a source that listens to nothing.
+    fn look(&mut self, root: &Root, baseline: &Baseline) -> Answer {
+        self.unsettled = false;
+        let why = self.source.why();
+        let Source::Sweep { attributes, .. } = self.source else {
+            return Answer::of("full", Candidates::Everything, why);
+        };
+        let recorder = match attributes {
+            Attributes::All | Attributes::AllButCtime => "sweep",
+            Attributes::Redo => "redo",
+            Attributes::Time => "time",
+        };
+        match sweep(root, baseline, &self.guard, &SweepOptions { attributes, ..SweepOptions::default() }) {
             Ok(swept) => {
-                self.unsettled = false;
-                let answer = Answer::of("sweep", Candidates::Only(swept.nominated), why);
+                let answer = Answer::of(recorder, Candidates::Only(swept.nominated), why);
                 Answer { stats: swept.stats, ..answer }
             }
             Err(error) => {
-                warn!("The sweep failed, so the content of every file is compared: {error:#}");
-                self.everything(Some(format!("{error:#}")))
-            }
-        }
-    }
-
-    fn everything(&mut self, why: Option<String>) -> Answer {
-        self.unsettled = false;
-        Answer::of("full", Candidates::Everything, why)
-    }
-}
-
-/// A watch on every directory of the record.
-fn watch_all(root: &Root, scratch: &Path, baseline: &Baseline) -> Result<Box<DirWatch>, Refused> {
-    let mut watches = DirWatch::open(root.path(), scratch, &Options::default())?;
-    let directories = baseline.tree().iter().filter(|(_, node)| node.entry.is_directory());
-    watches.watch(directories.map(|(path, node)| (path.as_bytes(), node.inode)))?;
-    info!("Watching {} directories of {} with inotify", watches.watched(), root.path().display());
-    Ok(Box::new(watches))
-}
-
-impl Source {
-    fn with_events(wanted: &Wanted, root: &Root, scratch: &Path, baseline: &Baseline) -> Result<Source> {
-        match Recorder::open(root.path(), scratch, &Options::default()) {
-            Ok(recorder) => {
-                info!("Recording file events of {} with fanotify", root.path().display());
-                Ok(Source::Fanotify(Box::new(recorder)))
-            }
-            Err(refused) if wanted.choice == RecorderChoice::Fanotify => {
-                bail!("fanotify cannot be used here: {refused}")
-            }
-            Err(refused) => Ok(Source::without_mark(wanted, root, scratch, baseline, refused.to_string())),
-        }
-    }
-
-    /// Watches where they pay: there are many paths, and a sweep would come more than once.
-    fn without_mark(wanted: &Wanted, root: &Root, scratch: &Path, baseline: &Baseline, why: String) -> Source {
-        if wanted.runs < 2 || wanted.verify != Verify::Off || baseline.tree().len() < MANY {
-            return Source::without_events(root, scratch, Some(why));
-        }
-        match watch_all(root, scratch, baseline) {
-            Ok(watches) => {
-                warn!("Directories are watched, and the tree is swept once at the end of the stage: {why}");
-                Source::Dirwatch { watches, why: Some(why) }
-            }
-            Err(refused) => Source::without_events(root, scratch, Some(format!("{why}; {refused}"))),
-        }
-    }
-
-    /// Why nothing better is used.
-    fn why(&self) -> Option<String> {
-        match self {
-            Source::Fanotify(_) => None,
-            Source::Dirwatch { why, .. } | Source::Sweep { why } | Source::Full { why } => why.clone(),
-        }
-    }
-
-    /// The sweep, or the walk where `ctime` is not to be relied upon. `why` there are no events, if they were wanted.
-    fn without_events(root: &Root, scratch: &Path, why: Option<String>) -> Source {
-        let cause = |distrust: &str| match &why {
-            Some(why) => format!("{why}; {distrust}"),
-            None => distrust.to_owned(),
-        };
-        match ctime_tells(root, scratch) {
-            Ok(()) => {
-                if let Some(why) = &why {
-                    warn!("No file events, so the attributes of every path are compared after a RUN: {why}");
-                }
-                Source::Sweep { why }
-            }
-            Err(distrust) => {
-                let why = cause(&distrust.to_string());
-                warn!("The content of every file is compared after a RUN: {why}");
-                Source::Full { why: Some(why) }
+                let lost = format!("the sweep failed: {error:#}");
+                Answer { lost: Some(lost.clone()), ..Answer::of("full", Candidates::Everything, Some(lost)) }
             }
         }
     }
@@ -258,23 +193,30 @@ impl Source {
 
 impl Answer {
     fn of(recorder: &'static str, candidates: Candidates, why: Option<String>) -> Answer {
-        Answer { candidates, recorder, why, events: 0, stats: 0 }
+        Answer { candidates, recorder, why, lost: None, events: 0, stats: 0 }
+    }
+
+    /// The same where it makes up for something that was lost before.
+    fn after(mut self, lost: Option<String>) -> Answer {
+        let all: Vec<String> = lost.into_iter().chain(self.lost.take()).collect();
+        self.lost = (!all.is_empty()).then(|| all.join("; "));
+        self
     }
 }
 
 /// What an exact recording narrows the look to; the reason, if it does not.
-fn complete(recording: Recording) -> Result<Candidates, Option<String>> {
+fn complete(recording: Recording) -> Result<Candidates, String> {
     match recording {
-        Recording::Partial(_) => Err(Some("the recording is partial".to_owned())),
+        Recording::Partial(_) => Err("the recording is partial".to_owned()),
         other => heard_of(other),
     }
 }
 
 /// The same where something will make up for what a recording does not have.
-fn heard_of(recording: Recording) -> Result<Candidates, Option<String>> {
+fn heard_of(recording: Recording) -> Result<Candidates, String> {
     match recording {
         Recording::Complete(nominated) | Recording::Partial(nominated) => Ok(Candidates::Only(nominated)),
-        Recording::Incomplete { why } => Err(Some(format!("this step's events were lost: {why}"))),
+        Recording::Incomplete { why } => Err(format!("this step's events were lost: {why}")),
     }
 }
 

@@ -59,6 +59,19 @@ impl Site {
         Ok(root)
     }
 
+    /// Empties the root after a build (`--cleanup`). What is not the image's stays, and so does the context.
+    ///
+    /// # Errors
+    /// Those of removing; what could be removed until then is gone.
+    pub fn clean(&self) -> Result<()> {
+        let dir = self.root_dir();
+        match Root::open(&dir) {
+            // A build that failed early may not have made it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            _ => clear(&self.spare(self.protected_root(&dir)?)).with_context(|| format!("clear {}", dir.display())),
+        }
+    }
+
     /// `root` with what must survive between stages protected too.
     fn spare(&self, mut root: Root) -> Root {
         self.spared.iter().cloned().for_each(|path| root.protect(path));
@@ -68,8 +81,7 @@ impl Site {
     fn protected_root(&self, dir: &Path) -> Result<Root> {
         let mut root = Root::open(dir)?;
         let dir = fs::canonicalize(dir).with_context(|| format!("resolve {}", dir.display()))?;
-        let mountinfo = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
-        mounts_below(&dir, &mountinfo).into_iter().for_each(|path| root.protect(path));
+        mounts(&dir)?.into_iter().for_each(|path| root.protect(path));
         self.ignored.iter().cloned().for_each(|path| root.protect(path));
         let own = fs::canonicalize(self.own_directory()).with_context(|| format!("resolve {}", self.work.display()))?;
         if let Some(path) = inside(&dir, std::os::unix::ffi::OsStrExt::as_bytes(own.as_os_str())) {
@@ -101,6 +113,12 @@ impl Site {
         make_directory(&dir)?;
         Ok(dir)
     }
+}
+
+/// What is mounted now below `dir`, which is the canonical path of a root.
+pub(super) fn mounts(dir: &Path) -> Result<Vec<RootPath>> {
+    let mountinfo = fs::read("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+    Ok(mounts_below(dir, &mountinfo))
 }
 
 /// Everything in the root is removed, so it must not be the way to another directory.
@@ -159,6 +177,24 @@ mod tests {
         let error = site.open_root(true).expect_err("refused").to_string();
         assert!(error.contains("symlink"), "{error}");
         assert!(other.path().join("precious").exists());
+    }
+
+    #[test]
+    fn cleaning_empties_the_root_and_keeps_what_is_not_the_images() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut site = site(dir.path());
+        site.clean().expect("no root yet");
+        for path in ["etc/x", "keep/y", "context/Dockerfile"] {
+            let path = site.root_dir().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("mkdir");
+            fs::write(path, "").expect("write");
+        }
+        site.ignored = vec![RootPath::clean("/keep").expect("a path")];
+        site.spared = vec![RootPath::clean("/context").expect("a path")];
+        site.clean().expect("cleaned");
+        let left = fs::read_dir(site.root_dir()).expect("list").map(|entry| entry.expect("an entry").file_name());
+        assert_eq!(left.collect::<std::collections::BTreeSet<_>>(), ["context".into(), "keep".into()].into());
+        assert!(site.root_dir().join("context/Dockerfile").exists());
     }
 
     #[test]

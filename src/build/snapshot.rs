@@ -40,7 +40,7 @@ pub(super) fn take(
     for path in &diff.sockets {
         warn!("{path} is a socket, which no layer can hold");
     }
-    if request.verify == Verify::EachStep {
+    if request.verify == Verify::Each {
         verify(root, baseline, &diff.changes)?;
     }
     let started = Instant::now();
@@ -87,7 +87,7 @@ fn verify(root: &Root, baseline: &Baseline, found: &ChangeSet) -> Result<()> {
     }
     let list = |paths: &[String]| paths.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     bail!(
-        "the event snapshot and the walk of everything disagree: {} missed ({}), {} superfluous ({})",
+        "the snapshot and a walk that reads everything disagree: {} missed ({}), {} superfluous ({})",
         missed.len(),
         list(&missed),
         superfluous.len(),

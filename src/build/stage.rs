@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use silt_watcher::Options;
 use tracing::{info, warn};
 
-use silt_watcher::Nominated;
-
 use super::base::Bases;
+use super::disk::Disk;
 use super::error::one_line;
-use super::nominator::{Answer, Nominator, Wanted};
+use super::nominator::{Nominator, Wanted};
 use super::remote::Fetcher;
 use super::site::{Place, Site};
 use super::timings::{StepTiming, nanos};
-use super::{Error, NamedContext, Request, Timings, kept, now, snapshot};
+use super::{Error, NamedContext, Request, Snapshots, Timings, kept, now};
 use crate::context::Context;
 use crate::dockerfile::{Instruction, Located};
 use crate::layer::Layer;
 use crate::oci::{History, Image};
 use crate::plan::{Base, Plan, Source, Stage, Step};
 use crate::rootfs::Root;
-use crate::snapshot::{Baseline, Candidates};
+use crate::snapshot::Baseline;
 use crate::steps::{self, Sources, StageState, Touched, run};
 
 /// What all stages share.
@@ -54,13 +54,15 @@ struct Current {
     image: Image,
     state: StageState,
     disk: Option<Disk>,
+    /// Steps whose changes are not in a layer yet.
+    pending: Vec<Pending>,
 }
 
-/// A stage's root, for as long as it has one.
-struct Disk {
-    root: Root,
-    baseline: Baseline,
-    nominator: Nominator,
+/// A step that waits for the snapshot of its stage.
+struct Pending {
+    text: String,
+    /// Whether it can have changed files.
+    wrote: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -104,7 +106,7 @@ impl<'a> Builder<'a> {
         for step in &stage.steps {
             self.step(stage, step, &mut current).map_err(|cause| self.at(&step.located, cause))?;
         }
-        self.settle(stage, &mut current).map_err(|cause| self.at(&stage.from, cause))?;
+        self.end(stage, &mut current).map_err(|cause| self.at(&stage.from, cause))?;
         Ok(current)
     }
 
@@ -136,25 +138,30 @@ impl<'a> Builder<'a> {
         // They are steps of the plan by now.
         state.config.config.on_build.clear();
         let disk = if needs_disk(stage) { Some(self.disk(stage, &image)?) } else { None };
-        Ok(Current { image, state, disk })
+        Ok(Current { image, state, disk, pending: Vec::new() })
     }
 
     fn disk(&mut self, stage: &Stage, image: &Image) -> Result<Disk> {
-        let root = self.site.open_root(self.finished.is_empty())?;
-        let tree = self.bases.unpack(image, &root).context("unpack the base image")?;
+        let mut root = self.site.open_root(self.finished.is_empty())?;
+        let tree = self.bases.unpack(image, &mut root, &self.site.spared).context("unpack the base image")?;
         let baseline = Baseline::new(tree);
         let runs = stage.steps.iter().filter(|step| matches!(step.located.instruction, Instruction::Run(_))).count();
         if runs > 0 && self.isolation.is_none() {
             self.isolation = Some(self.detect()?);
         }
         let nominator = if runs > 0 {
-            let wanted = Wanted { choice: self.request.recorder, verify: self.request.verify, runs };
-            let scratch = self.site.own_dir("scratch")?;
-            Nominator::open(self.request.snapshot_mode, &wanted, &root, scratch, &baseline)?
+            Nominator::open(&self.wanted(runs), &root, self.site.own_dir("scratch")?, &baseline)?
         } else {
             Nominator::none()
         };
-        Ok(Disk { root, baseline, nominator })
+        Disk::new(root, baseline, nominator, self.request.snapshots)
+    }
+
+    fn wanted(&self, runs: usize) -> Wanted {
+        let request = self.request;
+        let options = Options { watches: request.max_watches, ..Options::default() };
+        let (mode, choice) = (request.snapshot_mode, request.recorder);
+        Wanted { mode, choice, verify: request.verify, snapshots: request.snapshots, runs, options }
     }
 
     /// Tried on an empty directory: what a base image puts in the way of a mount must fail its steps, and never have them
@@ -185,52 +192,55 @@ impl<'a> Builder<'a> {
         let text = steps::history(&located.instruction, &current.state)?;
         let outcome = self.execute_and_snapshot(step, current, &mut timing);
         self.timings.step(timing);
-        let layer = outcome?;
-        extend(current, layer, &text)
+        let (layer, wrote) = outcome?;
+        match self.request.snapshots {
+            Snapshots::EachStep => extend(current, layer, &text)?,
+            Snapshots::EachStage => current.pending.push(Pending { text, wrote }),
+        }
+        Ok(())
     }
 
+    /// The step's layer, if it has a snapshot of its own and changed anything, and whether it can have changed files.
     fn execute_and_snapshot(
         &mut self,
         step: &Step,
         current: &mut Current,
         timing: &mut StepTiming,
-    ) -> Result<Option<Layer>> {
-        let is_run = matches!(step.located.instruction, Instruction::Run(_));
-        let began = Instant::now();
-        if let Some(disk) = current.disk.as_mut().filter(|_| is_run) {
-            let guard = disk.nominator.start(&disk.root, &disk.baseline);
-            timing.wait_ns = nanos(guard.waited);
+    ) -> Result<(Option<Layer>, bool)> {
+        let each_step = self.request.snapshots == Snapshots::EachStep;
+        if let (Some(disk), Instruction::Run(_), true) = (&mut current.disk, &step.located.instruction, each_step) {
+            disk.before_run(timing);
         }
-        timing.record_ns = nanos(began.elapsed());
         let began = Instant::now();
         let touched = self.execute(step, current)?;
         timing.execute_ns = nanos(began.elapsed());
-        let (Some(disk), false) = (&mut current.disk, touched == Touched::Nothing) else { return Ok(None) };
-        let (began, cpu) = (Instant::now(), snapshot::cpu_ns());
-        let candidates = candidates(touched, disk, timing);
-        timing.record_ns += nanos(began.elapsed());
-        let taken = snapshot::take(self.request, &disk.root, &mut disk.baseline, &candidates, timing);
-        timing.snapshot_cpu_ns = snapshot::cpu_ns().saturating_sub(cpu);
-        let taken = taken?;
-        disk.nominator.follow(&disk.root, taken.directories);
-        Ok(taken.layer)
+        let wrote = touched != Touched::Nothing;
+        let layer = match &mut current.disk {
+            Some(disk) => {
+                disk.after(touched)?;
+                if each_step && disk.is_touched() { disk.snapshot(self.request, timing)? } else { None }
+            }
+            None => None,
+        };
+        Ok((layer, wrote))
     }
 
-    /// Looks once more where a recording may have missed something, before anything of the stage is used. What is found is a
-    /// layer of its own.
+    /// Takes what snapshot is still to be taken before anything of the stage is used.
+    fn end(&self, stage: &Stage, current: &mut Current) -> Result<()> {
+        match self.request.snapshots {
+            Snapshots::EachStep => self.settle(stage, current),
+            Snapshots::EachStage => self.snapshot_all(stage, current),
+        }
+    }
+
+    /// Looks once more where a recording may have missed something. What is found is a layer of its own.
     fn settle(&self, stage: &Stage, current: &mut Current) -> Result<()> {
-        let Some(disk) = &mut current.disk else { return Ok(()) };
-        let (began, cpu) = (Instant::now(), snapshot::cpu_ns());
-        let Some(answer) = disk.nominator.settle(&disk.root, &disk.baseline) else { return Ok(()) };
+        let Some(disk) = current.disk.as_mut().filter(|disk| !disk.is_settled()) else { return Ok(()) };
         let text = "what directory watches did not hear of";
-        let (line, instruction) = (stage.from.span.first, text.to_owned());
-        let mut timing = StepTiming { stage: stage.index, line, instruction, ..StepTiming::default() };
-        let candidates = answered(answer, &mut timing);
-        timing.record_ns = nanos(began.elapsed());
-        let taken = snapshot::take(self.request, &disk.root, &mut disk.baseline, &candidates, &mut timing);
-        timing.snapshot_cpu_ns = snapshot::cpu_ns().saturating_sub(cpu);
+        let mut timing = timing_of(stage, text);
+        let layer = disk.settle(self.request, &mut timing);
         self.timings.step(timing);
-        match taken?.layer {
+        match layer? {
             None => Ok(()),
             layer => {
                 warn!(
@@ -239,6 +249,26 @@ impl<'a> Builder<'a> {
                 extend(current, layer, text)
             }
         }
+    }
+
+    /// One layer for all steps. It stands with the last of them that can have changed files.
+    fn snapshot_all(&self, stage: &Stage, current: &mut Current) -> Result<()> {
+        let mut layer = match &mut current.disk {
+            Some(disk) if disk.is_touched() => {
+                let mut timing = timing_of(stage, "the single snapshot of the stage");
+                let taken = disk.snapshot_all(self.request, &mut timing);
+                self.timings.step(timing);
+                taken?
+            }
+            _ => None,
+        };
+        let pending = std::mem::take(&mut current.pending);
+        let last = pending.iter().rposition(|step| step.wrote);
+        for (at, step) in pending.iter().enumerate() {
+            let layer = if Some(at) == last { layer.take() } else { None };
+            extend(current, layer, &step.text)?;
+        }
+        Ok(())
     }
 
     fn execute(&mut self, step: &Step, current: &mut Current) -> Result<Touched> {
@@ -303,14 +333,14 @@ impl<'a> Builder<'a> {
         }
         let image = self.bases.fetch(&base)?;
         let dir = self.site.own_dir(&format!("images/{}", self.images.len()))?;
-        let root = Root::open(&dir)?;
-        self.bases.unpack(&image, &root).with_context(|| format!("unpack {name}"))?;
+        let mut root = Root::open(&dir)?;
+        self.bases.unpack(&image, &mut root, &[]).with_context(|| format!("unpack {name}"))?;
         self.images.insert(name.clone(), root);
         Ok(())
     }
 
     fn finish(&self, stage: &Stage, current: Current) -> Result<Finished> {
-        let Current { mut image, state, disk } = current;
+        let Current { mut image, state, disk, .. } = current;
         image.config.config = state.config.config.clone();
         image.config.author.clone_from(&state.config.author);
         let tree = match disk {
@@ -330,25 +360,10 @@ fn needs_disk(stage: &Stage) -> bool {
     !stage.keep.copies.is_empty() || stage.steps.iter().any(on_disk)
 }
 
-fn candidates(touched: Touched, disk: &mut Disk, timing: &mut StepTiming) -> Candidates {
-    match touched {
-        Touched::Nothing => Candidates::Only(Nominated::default()),
-        Touched::Paths(paths) => {
-            let paths = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
-            Candidates::Only(Nominated { paths, ..Nominated::default() })
-        }
-        Touched::Unknown => answered(disk.nominator.take(&disk.root, &disk.baseline), timing),
-    }
-}
-
-/// Notes who answered, and passes the answer on.
-fn answered(answer: Answer, timing: &mut StepTiming) -> Candidates {
-    let Answer { candidates, recorder, why, events, stats } = answer;
-    timing.recorder = Some(recorder);
-    timing.recorder_why = why;
-    timing.events = events;
-    timing.stats = stats;
-    candidates
+/// Figures of a snapshot that belongs to no single step.
+fn timing_of(stage: &Stage, text: &str) -> StepTiming {
+    let (line, instruction) = (stage.from.span.first, text.to_owned());
+    StepTiming { stage: stage.index, line, instruction, ..StepTiming::default() }
 }
 
 fn extend(current: &mut Current, layer: Option<Layer>, text: &str) -> Result<()> {

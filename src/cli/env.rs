@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::credentials::Environment;
+
 /// What the environment says, read once.
 #[derive(Clone, Debug, Default)]
 pub struct Env(Vec<(String, String)>);
@@ -19,14 +21,42 @@ impl Env {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// The variables whose names begin with `prefix`, by name.
+    pub fn beginning_with(&self, prefix: &'static str) -> impl Iterator<Item = (&str, &str)> {
+        let mut found: Vec<_> = self.0.iter().filter(move |(name, _)| name.starts_with(prefix)).collect();
+        found.sort();
+        found.into_iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// An environment of these variables.
+    #[cfg(test)]
+    pub fn of(variables: &[(&str, &str)]) -> Self {
+        Env(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    /// All variables, for those who look for credentials in them.
+    pub fn environment(&self) -> Environment {
+        self.0.iter().cloned().collect()
+    }
+
     /// The file for timings: `BENCHMARK_FILE`, where `false` means none, as in kaniko.
     pub fn benchmark_file(&self) -> Option<PathBuf> {
-        self.get("BENCHMARK_FILE").filter(|path| *path != "false").map(PathBuf::from)
+        let path = self.get("BENCHMARK_FILE").filter(|path| *path != "false" && !path.starts_with("gs://"));
+        path.map(PathBuf::from)
     }
 
     /// Where large temporary files may go: `TMPDIR`, else `/var/tmp`, which unlike `/tmp` is seldom memory.
     pub fn temporary_dir(&self) -> PathBuf {
         self.get("TMPDIR").map_or_else(|| "/var/tmp".into(), PathBuf::from)
+    }
+
+    /// Where config.json is, as those find it who look for credentials: `DOCKER_CONFIG`, else the directory of our image if there is
+    /// one, else `$HOME/.docker`.
+    pub fn docker_config_dir(&self) -> Option<PathBuf> {
+        let image = Path::new(self.get("KANIKO_DIR").unwrap_or("/kaniko")).join(".docker");
+        let image = Some(image).filter(|dir| dir.is_dir());
+        let home = || self.get("HOME").map(|home| Path::new(home).join(".docker"));
+        self.get("DOCKER_CONFIG").map(PathBuf::from).or(image).or_else(home)
     }
 
     /// Whether this process runs in a container, by the signs that kaniko looks for.
@@ -47,7 +77,8 @@ fn cgroup_names_a_container() -> bool {
 
 /// Field 5 of `mountinfo` is the mount point; the type follows the separator ` - ` (proc_pid_mountinfo(5)).
 fn root_is_overlay() -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // A mount point of any bytes; those that are no text are not `/`.
+    let mounts = String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo").unwrap_or_default()).into_owned();
     mounts.lines().any(|line| line.split(' ').nth(4) == Some("/") && line.contains(" - overlay "))
 }
 
@@ -56,7 +87,7 @@ mod tests {
     use super::*;
 
     fn env(name: &str, value: &str) -> Env {
-        Env(vec![(name.to_owned(), value.to_owned())])
+        Env::of(&[(name, value)])
     }
 
     #[test]
@@ -64,6 +95,19 @@ mod tests {
         assert_eq!(env("BENCHMARK_FILE", "false").benchmark_file(), None);
         assert_eq!(env("BENCHMARK_FILE", "/t.json").benchmark_file(), Some("/t.json".into()));
         assert_eq!(env("BENCHMARK_FILE", "").benchmark_file(), None);
+        assert_eq!(env("BENCHMARK_FILE", "gs://bucket/t.json").benchmark_file(), None);
+    }
+
+    #[test]
+    fn config_json_is_where_it_is_looked_for() {
+        let image = tempfile::tempdir().expect("a directory");
+        let own = image.path().to_str().expect("text");
+        let dir = |more: &[(&str, &str)]| Env::of(&[&[("KANIKO_DIR", own)], more].concat()).docker_config_dir();
+        assert_eq!(dir(&[]), None);
+        assert_eq!(dir(&[("HOME", "/home/me")]), Some("/home/me/.docker".into()));
+        std::fs::create_dir(image.path().join(".docker")).expect("made");
+        assert_eq!(dir(&[("HOME", "/home/me")]), Some(image.path().join(".docker")));
+        assert_eq!(dir(&[("HOME", "/home/me"), ("DOCKER_CONFIG", "/d")]), Some("/d".into()));
     }
 
     #[test]

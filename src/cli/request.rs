@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use tracing::info;
 
 use super::env::Env;
-use super::flags::{self, Flags};
-use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Verify, inside};
+use super::flags::{self, Flags, OutputFlags};
+use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Snapshots, Verify, inside};
 use crate::export::{Destinations, DigestFile};
-use crate::oci::Reference;
-use crate::registry::Policy;
+use crate::oci::{Format, Platform, Reference};
 use crate::rootfs::RootPath;
 use crate::store::LayoutSource;
 
@@ -28,17 +28,13 @@ pub(super) enum Ground {
 
 /// Chooses where to build: `--build-root`, in a container `/`, otherwise a private directory; `--force` builds in `/`.
 pub(super) fn ground(flags: &Flags, env: &Env) -> Ground {
-    match &flags.build_root {
+    match &flags.own.build_root {
         Some(dir) => Ground::Given(dir.clone()),
-        None if flags.force || env.in_container() => Ground::InPlace(own_dir(flags, env)),
+        None if flags.place.force || env.in_container() => {
+            Ground::InPlace(flags.place.kaniko_dir.clone().unwrap_or_else(|| "/kaniko".into()))
+        }
         None => Ground::Private(env.temporary_dir()),
     }
-}
-
-/// The directory for our own files in a container: the flag wins over the variable.
-fn own_dir(flags: &Flags, env: &Env) -> PathBuf {
-    let own = flags.kaniko_dir.clone().or_else(|| env.get("KANIKO_DIR").map(PathBuf::from));
-    own.unwrap_or_else(|| "/kaniko".into())
 }
 
 /// Refuses a build root inside the context: COPY would copy the root into itself, and our blobs too.
@@ -59,15 +55,39 @@ pub(super) fn spared(context: &Path, root: &Path) -> Vec<RootPath> {
     path.into_iter().filter(|path| !path.is_root()).collect()
 }
 
-/// The local directory that `--context` names.
-pub(super) fn context_dir(context: &str) -> Result<PathBuf> {
-    match context.split_once("://") {
-        None => Ok(context.into()),
-        Some(("dir", path)) => Ok(path.into()),
+/// The local directory that `--context` and `--context-sub-path` name.
+pub(super) fn context_dir(flags: &Flags) -> Result<PathBuf> {
+    let context = &flags.source.context;
+    let dir = match context.split_once("://") {
+        None => PathBuf::from(context),
+        Some(("dir", path)) => path.into(),
         Some((scheme, _)) => {
             bail!("--context={context}: {scheme}:// contexts are not supported yet; give a local directory")
         }
+    };
+    let Some(below) = &flags.source.context_sub_path else { return Ok(dir) };
+    // As in kaniko, a leading slash means nothing.
+    let below = below.strip_prefix("/").unwrap_or(below);
+    if below.components().any(|part| part == Component::ParentDir) {
+        bail!("--context-sub-path={}: it must lie in the context", below.display());
     }
+    Ok(dir.join(below))
+}
+
+/// `--dockerfile`, a path.
+pub(super) fn dockerfile(flags: &Flags) -> Result<Option<PathBuf>> {
+    let Some(path) = &flags.source.dockerfile else { return Ok(None) };
+    let is_url = path.to_str().is_some_and(|text| text.starts_with("http://") || text.starts_with("https://"));
+    if is_url || path == Path::new("-") {
+        bail!("--dockerfile={}: only a path is supported yet", path.display());
+    }
+    Ok(Some(path.clone()))
+}
+
+/// `--custom-platform`, or this machine's.
+pub(super) fn platform(flags: &Flags) -> Result<Platform> {
+    let Some(platform) = &flags.source.custom_platform else { return Ok(Platform::host()) };
+    platform.parse().with_context(|| format!("--custom-platform={platform}"))
 }
 
 /// `--build-arg`, the values that have none taken from the environment. One that is not set there is left out, as kaniko
@@ -77,7 +97,7 @@ pub(super) fn build_args(flags: &Flags, env: &Env) -> BTreeMap<String, String> {
         let value = value.clone().or_else(|| env.get(name).map(str::to_owned))?;
         Some((name.clone(), value))
     };
-    flags.build_arg.iter().filter_map(value).collect()
+    flags.source.build_arg.iter().filter_map(value).collect()
 }
 
 /// `--build-context`.
@@ -97,63 +117,100 @@ pub(super) fn contexts(flags: &Flags) -> Result<BTreeMap<String, NamedContext>> 
         };
         Ok((name.to_lowercase(), context))
     };
-    flags.build_context.iter().map(context).collect()
+    flags.own.build_context.iter().map(context).collect()
 }
 
 /// `--ignore-path`, and `/var/run` where a directory stands there when the build begins in `/`: the pod mounted it.
 pub(super) fn ignored(flags: &Flags, place: &Place) -> Result<Vec<RootPath>> {
     let clean = |path: &String| RootPath::clean(path).with_context(|| format!("--ignore-path={path:?}"));
-    let mut ignored = flags.ignore_path.iter().map(clean).collect::<Result<Vec<_>>>()?;
+    let mut ignored = flags.snapshots.ignore_path.iter().map(clean).collect::<Result<Vec<_>>>()?;
     let run = Path::new("/var/run");
     let stands = std::fs::symlink_metadata(run).is_ok_and(|metadata| metadata.is_dir());
-    if flags.ignore_var_run && *place == Place::InPlace && stands {
+    if flags.snapshots.ignore_var_run && *place == Place::InPlace && stands {
         ignored.extend(RootPath::clean("/var/run"));
     }
     Ok(ignored)
-}
-
-/// How registries are spoken to.
-pub(super) fn policy(flags: &Flags) -> Policy {
-    Policy {
-        insecure_pull: flags.insecure_pull,
-        insecure_push: flags.insecure,
-        skip_tls_verify_pull: flags.skip_tls_verify_pull,
-        skip_tls_verify_push: flags.skip_tls_verify,
-        insecure_registries: flags.insecure_registry.iter().cloned().collect(),
-        skip_tls_verify_registries: flags.skip_tls_verify_registry.iter().cloned().collect(),
-    }
 }
 
 /// Where the result goes.
 ///
 /// # Errors
 /// A destination that is no image name, or none at all without `--no-push`, as in kaniko.
-pub(super) fn destinations(flags: &Flags) -> Result<Destinations> {
-    let parse = |name: &String| name.parse::<Reference>().with_context(|| format!("--destination={name}"));
-    let push = flags.destination.iter().map(parse).collect::<Result<Vec<_>>>()?;
+pub(super) fn destinations(flags: &OutputFlags, env: &Env) -> Result<Destinations> {
+    let push = references(&flags.destination)?;
     if push.is_empty() && !flags.no_push {
         bail!("give --destination=IMAGE, or --no-push to build only");
     }
-    let digest_file = flags.digest_file.as_deref().map(DigestFile::open).transpose().context("--digest-file")?;
+    let named = ["--image-name-with-digest-file", "--image-name-tag-with-digest-file"];
+    let paths = [&flags.image_name_with_digest_file, &flags.image_name_tag_with_digest_file];
+    if let (true, Some((flag, _))) = (push.is_empty(), named.iter().zip(paths).find(|(_, path)| path.is_some())) {
+        bail!("{flag} needs a --destination, whose name it writes");
+    }
     Ok(Destinations {
         push,
         no_push: flags.no_push,
         tar_path: flags.tar_path.clone(),
         oci_layout_path: flags.oci_layout_path.clone(),
-        digest_file,
-        ..Destinations::default()
+        digest_file: digest_file("--digest-file", flags.digest_file.as_deref())?,
+        image_name_with_digest_file: digest_file(named[0], paths[0].as_deref())?,
+        image_name_tag_with_digest_file: digest_file(named[1], paths[1].as_deref())?,
+        builder_output: builder_output(env)?,
+        annotations: flags.annotation.iter().cloned().collect(),
+        format: flags.image_format.map(format),
     })
 }
 
-pub(super) fn snapshot_mode(flags: &Flags) -> SnapshotMode {
-    match flags.snapshot_mode {
-        flags::SnapshotMode::Events => SnapshotMode::Events,
-        flags::SnapshotMode::Full => SnapshotMode::Full,
+/// `images` in the directory of `BUILDER_OUTPUT`.
+pub(super) fn builder_output(env: &Env) -> Result<Option<DigestFile>> {
+    let file = env.get("BUILDER_OUTPUT").map(|dir| DigestFile::open(&Path::new(dir).join("images")));
+    file.transpose().context("BUILDER_OUTPUT")
+}
+
+fn format(format: flags::ImageFormat) -> Format {
+    match format {
+        flags::ImageFormat::Docker => Format::Docker,
+        flags::ImageFormat::Oci => Format::Oci,
     }
 }
 
+/// `--destination`.
+pub(super) fn references(names: &[String]) -> Result<Vec<Reference>> {
+    let parse = |name: &String| name.parse::<Reference>().with_context(|| format!("--destination={name}"));
+    names.iter().map(parse).collect()
+}
+
+pub(super) fn digest_file(flag: &'static str, path: Option<&Path>) -> Result<Option<DigestFile>> {
+    path.map(DigestFile::open).transpose().context(flag)
+}
+
+/// How changes are found. `--use-new-run` was kaniko's way not to hash everything, and lost deletions.
+///
+/// # Errors
+/// A recorder that the mode would not use.
+pub(super) fn snapshot_mode(flags: &Flags) -> Result<SnapshotMode> {
+    let mode = match flags.snapshots.snapshot_mode {
+        _ if flags.snapshots.use_new_run => {
+            info!("--use-new-run: file events say where to look after a RUN, as --snapshot-mode=events does");
+            SnapshotMode::Events
+        }
+        flags::SnapshotMode::Events => SnapshotMode::Events,
+        flags::SnapshotMode::Full => SnapshotMode::Full,
+        flags::SnapshotMode::Redo => SnapshotMode::Redo,
+        flags::SnapshotMode::Time => SnapshotMode::Time,
+    };
+    if mode != SnapshotMode::Events && flags.own.recorder != flags::Recorder::Auto {
+        bail!("--recorder is for --snapshot-mode=events; leave out one of the two");
+    }
+    Ok(mode)
+}
+
+/// `--single-snapshot`.
+pub(super) fn snapshots(flags: &Flags) -> Snapshots {
+    if flags.snapshots.single_snapshot { Snapshots::EachStage } else { Snapshots::EachStep }
+}
+
 pub(super) fn recorder(flags: &Flags) -> RecorderChoice {
-    match flags.recorder {
+    match flags.own.recorder {
         flags::Recorder::Auto => RecorderChoice::Auto,
         flags::Recorder::Fanotify => RecorderChoice::Fanotify,
         flags::Recorder::Dirwatch => RecorderChoice::Dirwatch,
@@ -163,33 +220,77 @@ pub(super) fn recorder(flags: &Flags) -> RecorderChoice {
 }
 
 pub(super) fn verify(flags: &Flags) -> Verify {
-    if flags.verify_snapshot { Verify::EachStep } else { Verify::Off }
+    if flags.own.verify_snapshot { Verify::Each } else { Verify::Off }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
+    use crate::cli::tests::flags;
 
-    fn flags(args: &[&str]) -> Flags {
-        Flags::try_parse_from([&["executor"], args].concat()).expect("flags")
+    fn context(args: &[&str]) -> Result<PathBuf> {
+        context_dir(&flags(args))
     }
 
     #[test]
     fn a_context_is_a_local_directory() {
-        assert_eq!(context_dir("dir:///a").expect("dir"), PathBuf::from("/a"));
-        assert_eq!(context_dir("/a").expect("dir"), PathBuf::from("/a"));
-        let error = context_dir("s3://bucket/key").expect_err("not yet").to_string();
+        assert_eq!(context(&["-c", "dir:///a"]).expect("dir"), PathBuf::from("/a"));
+        assert_eq!(context(&["--context=/a"]).expect("dir"), PathBuf::from("/a"));
+        assert_eq!(context(&[]).expect("dir"), PathBuf::from("/workspace/"));
+        let error = context(&["-c", "s3://bucket/key"]).expect_err("not yet").to_string();
         assert!(error.contains("s3://"), "{error}");
     }
 
     #[test]
+    fn a_sub_path_stays_in_the_context() {
+        assert_eq!(context(&["-c", "/a", "--context-sub-path=b/c"]).expect("dir"), PathBuf::from("/a/b/c"));
+        assert_eq!(context(&["-c", "/a", "--context-sub-path=/b"]).expect("dir"), PathBuf::from("/a/b"));
+        assert!(context(&["-c", "/a", "--context-sub-path=b/../../c"]).is_err());
+    }
+
+    #[test]
+    fn a_dockerfile_is_a_path() {
+        assert_eq!(dockerfile(&flags(&["-f", "a/D"])).expect("a path"), Some("a/D".into()));
+        assert_eq!(dockerfile(&flags(&[])).expect("none"), None);
+        for wrong in ["https://x.example/Dockerfile", "http://x.example/Dockerfile", "-"] {
+            assert!(dockerfile(&flags(&["-f", wrong])).expect_err("no path").to_string().contains(wrong));
+        }
+    }
+
+    #[test]
+    fn a_platform_is_parsed() {
+        assert_eq!(platform(&flags(&[])).expect("ours"), Platform::host());
+        assert_eq!(platform(&flags(&["--customPlatform=linux/arm/v6"])).expect("ok").to_string(), "linux/arm/v6");
+        let error = format!("{:#}", platform(&flags(&["--custom-platform=arm64"])).expect_err("no platform"));
+        assert!(error.contains("--custom-platform=arm64") && error.contains("os/architecture"), "{error}");
+    }
+
+    fn destinations_of(args: &[&str]) -> Result<Destinations> {
+        destinations(&flags(args).output, &Env::default())
+    }
+
+    #[test]
     fn a_build_without_destination_must_say_so() {
-        assert!(destinations(&flags(&[])).is_err());
-        assert!(destinations(&flags(&["--no-push"])).expect("ok").no_push);
-        let error = format!("{:#}", destinations(&flags(&["-d", "team/App"])).expect_err("no image name"));
+        assert!(destinations_of(&[]).is_err());
+        assert!(destinations_of(&["--no-push"]).expect("ok").no_push);
+        let error = format!("{:#}", destinations_of(&["-d", "team/App"]).expect_err("no image name"));
         assert!(error.contains("--destination=team/App"), "{error}");
+        let file = "--image-name-tag-with-digest-file";
+        let error = destinations_of(&["--no-push", file, "/never/made"]).expect_err("no name").to_string();
+        assert!(error.contains(file), "{error}");
+        let image = destinations_of(&["--no-push", "--annotation=a=b", "--image-format=docker"]).expect("ok");
+        assert_eq!((image.annotations["a"].as_str(), image.format), ("b", Some(Format::Docker)));
+    }
+
+    #[test]
+    fn a_mode_of_kaniko_is_taken_and_use_new_run_means_events() {
+        let mode = |args: &[&str]| snapshot_mode(&flags(args));
+        assert_eq!(mode(&[]).expect("ok"), SnapshotMode::Events);
+        assert_eq!(mode(&["--snapshotMode=redo"]).expect("ok"), SnapshotMode::Redo);
+        assert_eq!(mode(&["--snapshot-mode=time"]).expect("ok"), SnapshotMode::Time);
+        assert_eq!(mode(&["--snapshot-mode=redo", "--use-new-run"]).expect("ok"), SnapshotMode::Events);
+        assert!(mode(&["--snapshot-mode=redo", "--recorder=sweep"]).is_err(), "the recorder would not be used");
+        assert_eq!(snapshots(&flags(&["--single-snapshot"])), Snapshots::EachStage);
     }
 
     #[test]

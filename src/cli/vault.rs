@@ -14,11 +14,11 @@ const LARGEST: u64 = 500 << 10;
 /// What the steps may use.
 pub(super) fn vault(flags: &Flags, env: &Env) -> Result<Vault> {
     let mut vault = Vault::default();
-    for text in &flags.secret {
+    for text in &flags.source.secret {
         let (id, bytes) = secret(text, env).with_context(|| format!("--secret={text}"))?;
         vault.add_secret(&id, bytes);
     }
-    for text in &flags.ssh {
+    for text in &flags.own.ssh {
         let (id, socket) = agent(text, env).with_context(|| format!("--ssh={text}"))?;
         vault.add_agent(&id, socket);
     }
@@ -28,7 +28,7 @@ pub(super) fn vault(flags: &Flags, env: &Env) -> Result<Vault> {
 /// `--allow`.
 pub(super) fn rights(flags: &Flags) -> Result<Rights> {
     let mut rights = Rights::default();
-    for right in &flags.allow {
+    for right in &flags.own.allow {
         match right.as_str() {
             "security.insecure" => rights = Rights::Insecure,
             // Steps are in the builder's network anyway.

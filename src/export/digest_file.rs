@@ -1,4 +1,5 @@
-//! A file that tells a digest. It is opened before the build, which may clear the directory that it is in, and written after it.
+//! A file that tells a digest, or an `https://` address that is told it. A file is opened before the build, which may clear the
+//! directory that it is in, and written after it.
 //!
 //! It is truncated and written in place, never replaced: a file that is mounted from outside, as `/dev/termination-log`, stays the
 //! same file.
@@ -8,31 +9,47 @@ use std::io::{self, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-/// An open file, empty until the build is done.
+use crate::registry::Client;
+
+/// Where a digest goes.
 #[derive(Debug)]
-pub struct DigestFile {
+pub enum DigestFile {
+    /// An open file, empty until the build is done.
+    File(OpenFile),
+    /// An address that takes a PUT.
+    Address(String),
+}
+
+/// An open file and its name.
+#[derive(Debug)]
+pub struct OpenFile {
     path: PathBuf,
     file: File,
 }
 
 impl DigestFile {
-    /// Opens and empties the file; its directory is made if it is not there.
+    /// Opens and empties the file; its directory is made if it is not there. An address is only kept.
     pub fn open(path: &Path) -> Result<Self> {
-        if path.to_str().is_some_and(|text| text.starts_with("https://")) {
-            bail!("{}: sending a digest to a URL is not supported yet; give a path", path.display());
+        match path.to_str().filter(|text| text.starts_with("https://")) {
+            Some(address) => Ok(DigestFile::Address(address.to_owned())),
+            None => Ok(DigestFile::File(OpenFile { path: path.to_owned(), file: create(path)? })),
         }
-        Ok(DigestFile { path: path.to_owned(), file: create(path)? })
     }
 
-    /// Where the file is.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Tells `text`.
+    pub fn write(&mut self, text: &str, client: &Client) -> Result<()> {
+        match self {
+            DigestFile::File(file) => file.write(text),
+            DigestFile::Address(address) => Ok(client.put(address, text)?),
+        }
     }
+}
 
+impl OpenFile {
     /// Writes `text` as the whole content. A file that was deleted since is made anew.
-    pub fn write(&mut self, text: &str) -> Result<()> {
+    fn write(&mut self, text: &str) -> Result<()> {
         let failed = || format!("write {}", self.path.display());
         if self.is_deleted().with_context(failed)? {
             self.file = create(&self.path)?;
@@ -66,6 +83,11 @@ fn create(path: &Path) -> Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Policy;
+
+    fn client() -> Client {
+        Client::new(Policy::default()).expect("a client")
+    }
 
     #[test]
     fn it_is_written_in_place() {
@@ -75,7 +97,7 @@ mod tests {
         let before = fs::metadata(&path).expect("a file").ino();
         let mut file = DigestFile::open(&path).expect("open");
         assert_eq!(fs::read_to_string(&path).expect("a file"), "");
-        file.write("sha256:1").expect("written");
+        file.write("sha256:1", &client()).expect("written");
         assert_eq!(fs::read_to_string(&path).expect("a file"), "sha256:1");
         assert_eq!(fs::metadata(&path).expect("a file").ino(), before);
     }
@@ -86,13 +108,16 @@ mod tests {
         let path = dir.path().join("a/b/digest");
         let mut file = DigestFile::open(&path).expect("open");
         fs::remove_dir_all(dir.path().join("a")).expect("removed");
-        file.write("sha256:1").expect("written");
+        file.write("sha256:1", &client()).expect("written");
         assert_eq!(fs::read_to_string(&path).expect("a file"), "sha256:1");
     }
 
     #[test]
     fn what_is_no_file_works_too() {
-        DigestFile::open(Path::new("/dev/null")).expect("open").write("x").expect("written");
-        assert!(DigestFile::open(Path::new("https://example.com/x")).is_err());
+        DigestFile::open(Path::new("/dev/null")).expect("open").write("x", &client()).expect("written");
+        let mut address =
+            DigestFile::open(Path::new("https://no-such-host.localhost.invalid/x?signature=secret")).expect("kept");
+        let error = address.write("sha256:1", &client()).expect_err("no such host").to_string();
+        assert!(error.contains("PUT to no-such-host.localhost.invalid") && !error.contains("secret"), "{error}");
     }
 }

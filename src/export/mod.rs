@@ -11,7 +11,9 @@ use anyhow::{Context, Result};
 
 pub use digest_file::DigestFile;
 
-use crate::oci::{self, Digest, Image, Reference};
+use std::collections::BTreeMap;
+
+use crate::oci::{self, Digest, Format, Image, Reference};
 use crate::registry::Client;
 use crate::store::{self, BlobDir};
 
@@ -35,10 +37,17 @@ pub struct Destinations {
     pub image_name_with_digest_file: Option<DigestFile>,
     /// `--image-name-tag-with-digest-file`: `name:tag@digest`, one line a destination.
     pub image_name_tag_with_digest_file: Option<DigestFile>,
+    /// `images` in the directory of `BUILDER_OUTPUT`: a line `{"name":"name:tag","digest":"…"}` for each destination.
+    pub builder_output: Option<DigestFile>,
+    /// `--annotation`: added to the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// `--image-format`: the format that the image is written in; without it that of its base.
+    pub format: Option<Format>,
 }
 
 /// Publishes `image`, whose layers are in `blobs` or in the registry that they came from. Returns its digest.
 pub fn to_all(image: &Image, blobs: &BlobDir, client: &Client, destinations: &mut Destinations) -> Result<Digest> {
+    let image = &finished(image, destinations)?;
     oci::validate(image)?;
     let digest = image.encode()?.descriptor.digest;
     client.may_publish("the image")?;
@@ -52,13 +61,22 @@ pub fn to_all(image: &Image, blobs: &BlobDir, client: &Client, destinations: &mu
     if let Some(path) = &destinations.tar_path {
         store::write_archive(path, image, blobs, &archive_names(&destinations.push)).context("--tar-path")?;
     }
-    for reference in destinations.push.iter().filter(|_| !destinations.no_push) {
-        let pushed = client.push(reference, image, blobs)?;
-        tracing::info!("pushed {reference}@{pushed}");
+    if !destinations.no_push {
+        client.push_to_all(&destinations.push, image, blobs)?;
     }
     client.may_publish("the digest")?;
-    tell(destinations, &digest)?;
+    tell(destinations, &digest, client)?;
     Ok(digest)
+}
+
+/// The image as the destinations want it.
+fn finished(image: &Image, destinations: &Destinations) -> Result<Image> {
+    let mut image = image.clone();
+    if let Some(format) = destinations.format {
+        image = image.in_format(format).context("--image-format")?;
+    }
+    image.annotations.extend(destinations.annotations.clone());
+    Ok(image)
 }
 
 /// The names in an archive, as people write them.
@@ -67,21 +85,28 @@ fn archive_names(destinations: &[Reference]) -> Vec<String> {
     if names.is_empty() { vec![UNNAMED.to_owned()] } else { names }
 }
 
-fn tell(destinations: &mut Destinations, digest: &Digest) -> Result<()> {
+fn tell(destinations: &mut Destinations, digest: &Digest, client: &Client) -> Result<()> {
     let named = |name: &dyn Fn(&Reference) -> String| {
         destinations.push.iter().map(|reference| format!("{}@{digest}\n", name(reference))).collect::<String>()
     };
     let names = named(&repository_name);
     let tagged = named(&|reference| format!("{}:{}", repository_name(reference), reference.tag().unwrap_or("latest")));
+    let outputs = destinations.push.iter().map(|reference| builder_output(reference, digest)).collect::<String>();
     let files = [
         (&mut destinations.digest_file, digest.to_string()),
         (&mut destinations.image_name_with_digest_file, names),
         (&mut destinations.image_name_tag_with_digest_file, tagged),
+        (&mut destinations.builder_output, outputs),
     ];
     for (file, text) in files {
-        file.as_mut().map_or(Ok(()), |file| file.write(&text))?;
+        file.as_mut().map_or(Ok(()), |file| file.write(&text, client))?;
     }
     Ok(())
+}
+
+/// A line of `BUILDER_OUTPUT/images`.
+fn builder_output(reference: &Reference, digest: &Digest) -> String {
+    format!("{}\n", serde_json::json!({"name": reference.to_string(), "digest": digest}))
 }
 
 /// A repository's name as kaniko writes it: Docker's registry is `index.docker.io` there.
@@ -93,6 +118,18 @@ fn repository_name(reference: &Reference) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::Platform;
+
+    #[test]
+    fn annotations_and_format_are_those_asked_for() {
+        let image = Image::scratch(&Platform::host());
+        let annotations = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let destinations = Destinations { annotations, format: Some(Format::Docker), ..Destinations::default() };
+        let finished = finished(&image, &destinations).expect("finished").encode().expect("encodes");
+        let manifest: serde_json::Value = serde_json::from_slice(&finished.manifest).expect("JSON");
+        assert_eq!(manifest["annotations"]["a"], "b");
+        assert_eq!(manifest["mediaType"], "application/vnd.docker.distribution.manifest.v2+json");
+    }
 
     #[test]
     fn the_files_tell_name_tag_and_digest() {
@@ -104,14 +141,21 @@ mod tests {
             digest_file: open("digest"),
             image_name_with_digest_file: open("name"),
             image_name_tag_with_digest_file: open("tag"),
+            builder_output: open("images"),
             ..Destinations::default()
         };
         let digest = Digest::of(b"");
-        tell(&mut destinations, &digest).expect("told");
+        let client = Client::new(crate::registry::Policy::default()).expect("a client");
+        tell(&mut destinations, &digest, &client).expect("told");
         let read = |name| std::fs::read_to_string(dir.path().join(name)).expect("a file");
         assert_eq!(read("digest"), digest.to_string());
         assert_eq!(read("name"), format!("index.docker.io/library/busybox@{digest}\nr.io:5000/a/b@{digest}\n"));
         assert_eq!(read("tag"), format!("index.docker.io/library/busybox:1@{digest}\nr.io:5000/a/b:latest@{digest}\n"));
+        let line = |name: &str| format!(r#"{{"name":"{name}","digest":"{digest}"}}"#);
+        assert_eq!(
+            read("images"),
+            format!("{}\n{}\n", line("docker.io/library/busybox:1"), line("r.io:5000/a/b:latest"))
+        );
         assert_eq!(archive_names(&destinations.push), ["busybox:1", "r.io:5000/a/b:latest"]);
         assert_eq!(archive_names(&[]), [UNNAMED]);
     }

@@ -1,4 +1,6 @@
-//! The layouts of a log line: `color` and `text` for people, `json` for machines with `level`, `msg` and `time`.
+//! The layouts of a log line, those of kaniko's logger (logrus): `color` for people, `text` and `json` for machines.
+//!
+//! The padding that logrus puts behind a coloured message is left out.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +19,7 @@ use super::Clock;
 pub enum Format {
     /// `INFO[0003] message`, the level coloured.
     Color,
-    /// The same without colour.
+    /// `time="2026-01-02T03:04:05Z" level=info msg="the message"`.
     Text,
     /// One JSON object a line.
     Json,
@@ -54,7 +56,7 @@ where
         let level = event.metadata().level();
         match self.format {
             Format::Json => writeln!(to, "{}", json_line(level, &message.0)),
-            Format::Text => writeln!(to, "{}[{}] {}", short_name(level), self.stamp(), message.0),
+            Format::Text => writeln!(to, "{}", text_line(level, &message.0)),
             Format::Color => {
                 writeln!(to, "\x1b[{}m{}\x1b[0m[{}] {}", color(level), short_name(level), self.stamp(), message.0)
             }
@@ -75,15 +77,29 @@ fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn json_line(level: &Level, message: &str) -> String {
-    let level = match *level {
+/// The keys that logrus' JSONFormatter writes.
+pub(super) fn json_line(level: &Level, message: &str) -> String {
+    serde_json::json!({ "level": name(level), "msg": message, "time": now() }).to_string()
+}
+
+/// The pairs that logrus' TextFormatter writes without colours. A value is quoted unless it is one plain word.
+fn text_line(level: &Level, message: &str) -> String {
+    format!("time={} level={} msg={}", quoted(&now()), name(level), quoted(message))
+}
+
+fn quoted(value: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._/@^+".contains(letter);
+    if value.chars().all(plain) { value.to_owned() } else { format!("{value:?}") }
+}
+
+fn name(level: &Level) -> &'static str {
+    match *level {
         Level::WARN => "warning",
         Level::ERROR => "error",
         Level::INFO => "info",
         Level::DEBUG => "debug",
         Level::TRACE => "trace",
-    };
-    serde_json::json!({ "level": level, "msg": message, "time": now() }).to_string()
+    }
 }
 
 fn short_name(level: &Level) -> &'static str {
@@ -122,6 +138,14 @@ impl Visit for Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_line_has_the_pairs_of_logrus() {
+        let line = text_line(&Level::WARN, "a \"b\"\nc");
+        let (time, rest) = line.strip_prefix("time=\"").and_then(|rest| rest.split_once("Z\" ")).expect("a time");
+        assert_eq!((time.len(), rest), (19, "level=warning msg=\"a \\\"b\\\"\\nc\""));
+        assert!(text_line(&Level::INFO, "one-word").ends_with(" level=info msg=one-word"));
+    }
 
     #[test]
     fn a_json_line_has_the_three_keys_of_logrus() {

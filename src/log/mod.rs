@@ -6,13 +6,15 @@ mod format;
 
 pub use format::Format;
 
+use std::io::Write as _;
 use std::str::FromStr;
 use std::time::Instant;
 
 use tracing::level_filters::LevelFilter;
 
-/// How much is logged; the seven words of kaniko (logrus). `panic` and `fatal` show what `error` shows: this program logs
-/// an error before it fails, whatever the reason.
+/// How much is logged; the seven words of kaniko (logrus).
+///
+/// Nothing here is logged as `fatal` or `panic`, so these two leave only the reason of a failure, which is always told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verbosity(LevelFilter);
 
@@ -25,7 +27,8 @@ impl FromStr for Verbosity {
             "debug" => LevelFilter::DEBUG,
             "info" => LevelFilter::INFO,
             "warn" | "warning" => LevelFilter::WARN,
-            "error" | "fatal" | "panic" => LevelFilter::ERROR,
+            "error" => LevelFilter::ERROR,
+            "fatal" | "panic" => LevelFilter::OFF,
             _ => return Err(format!("{word:?} is not one of trace, debug, info, warn, error, fatal, panic")),
         }))
     }
@@ -54,6 +57,13 @@ pub fn start(verbosity: Verbosity, format: Format, clock: Clock) {
     }
 }
 
+/// Tells why the program fails, as a JSON line and at every level.
+pub fn failure(message: &str) {
+    let line = format::json_line(&tracing::Level::ERROR, message);
+    // Nothing can be done about a closed pipe.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Our own events at the level asked for; those of libraries only when they warn, since they may carry header values.
 fn own_events(Verbosity(level): Verbosity) -> tracing_subscriber::EnvFilter {
     let libraries = level.min(LevelFilter::WARN);
@@ -66,9 +76,19 @@ mod tests {
 
     #[test]
     fn the_seven_levels_parse() {
-        for word in ["panic", "fatal", "error", "warn", "info", "debug", "trace", "INFO"] {
-            assert!(word.parse::<Verbosity>().is_ok(), "{word}");
-        }
+        let level = |word: &str| word.parse::<Verbosity>().map(|Verbosity(level)| level);
+        let levels = ["panic", "fatal", "error", "warn", "info", "debug", "trace"].map(level);
+        let expected = [
+            LevelFilter::OFF,
+            LevelFilter::OFF,
+            LevelFilter::ERROR,
+            LevelFilter::WARN,
+            LevelFilter::INFO,
+            LevelFilter::DEBUG,
+            LevelFilter::TRACE,
+        ];
+        assert_eq!(levels, expected.map(Ok));
+        assert_eq!((level("INFO"), level("Warning")), (Ok(LevelFilter::INFO), Ok(LevelFilter::WARN)));
         let wrong = "loud".parse::<Verbosity>().expect_err("not a level");
         assert!(wrong.contains("trace, debug"), "{wrong}");
     }

@@ -128,13 +128,7 @@ impl Image {
 
     /// Adds a layer on top and its history row. Its media type becomes that of the image's format.
     pub fn append(&mut self, mut blob: Descriptor, diff_id: DiffId, mut history: History) -> Result<(), ImageError> {
-        blob.media_type = match (self.format, &blob.media_type) {
-            (Format::Docker, MediaType::Layer(_, Compression::Zstd)) => {
-                return Err(refused(&blob, "the Docker image format has no zstd layers; use the OCI format"));
-            }
-            (format, MediaType::Layer(_, compression)) => MediaType::Layer(format, *compression),
-            _ => return Err(refused(&blob, "not a layer")),
-        };
+        blob.media_type = in_format(&blob, self.format)?;
         history.empty_layer = false;
         self.config.history.push(history);
         self.config.rootfs.diff_ids.push(diff_id.clone());
@@ -146,6 +140,18 @@ impl Image {
     pub fn push_history(&mut self, mut history: History) {
         history.empty_layer = true;
         self.config.history.push(history);
+    }
+
+    /// The same image in another format: the media types of its layers change with it, their blobs do not.
+    ///
+    /// # Errors
+    /// A zstd layer, which the Docker format cannot hold.
+    pub fn in_format(mut self, format: Format) -> Result<Self, ImageError> {
+        for layer in &mut self.layers {
+            layer.descriptor.media_type = in_format(&layer.descriptor, format)?;
+        }
+        self.format = format;
+        Ok(self)
     }
 
     /// The bytes of the configuration and of the manifest: a function of this value alone.
@@ -168,6 +174,17 @@ impl Image {
 
 fn refused(blob: &Descriptor, why: &'static str) -> ImageError {
     ImageError::Layer { digest: blob.digest.clone(), media_type: blob.media_type.clone(), why }
+}
+
+/// A layer's media type in a format.
+fn in_format(blob: &Descriptor, format: Format) -> Result<MediaType, ImageError> {
+    match (format, &blob.media_type) {
+        (Format::Docker, MediaType::Layer(_, Compression::Zstd)) => {
+            Err(refused(blob, "the Docker image format has no zstd layers; use the OCI format"))
+        }
+        (format, MediaType::Layer(_, compression)) => Ok(MediaType::Layer(format, *compression)),
+        _ => Err(refused(blob, "not a layer")),
+    }
 }
 
 fn check_layer(blob: &Descriptor) -> Result<(), ImageError> {
@@ -233,6 +250,25 @@ mod tests {
         let mut docker = base(Format::Docker, vec![]).expect("an image");
         assert!(docker.append(layer(Format::Oci, Compression::Zstd), diff_id(), row("x")).is_err());
         assert_eq!(docker.layers().len(), 2);
+    }
+
+    #[test]
+    fn an_image_changes_its_format() {
+        let image = base(Format::Docker, vec![row("a"), row("b")]).expect("an image");
+        let oci = image.clone().in_format(Format::Oci).expect("converted");
+        validate(&oci).expect("valid");
+        let types = |image: &Image| {
+            let encoded = image.encode().expect("encodes");
+            let layers = image.layers().iter().map(|layer| layer.descriptor.media_type.format());
+            let rest = [encoded.descriptor.media_type.format(), encoded.config_descriptor.media_type.format()];
+            layers.chain(rest).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(types(&oci), [Some(Format::Oci)].into());
+        assert_eq!(oci.layers()[0].descriptor.digest, image.layers()[0].descriptor.digest);
+        assert_eq!(oci.clone().in_format(Format::Docker).expect("converted"), image);
+        let mut zstd = oci;
+        zstd.append(layer(Format::Oci, Compression::Zstd), diff_id(), row("x")).expect("a layer");
+        assert!(zstd.in_format(Format::Docker).expect_err("zstd").to_string().contains("no zstd layers"));
     }
 
     #[test]

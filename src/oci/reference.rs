@@ -16,6 +16,14 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// The repository `name` of `registry`, which is taken as a host even if it looks like the first part of a name.
+    pub fn new(registry: &str, name: &str) -> Result<Self, InvalidReference> {
+        check_host(registry)
+            .and_then(|()| check_name(name))
+            .map_err(|why| InvalidReference { text: format!("{registry}/{name}").chars().take(300).collect(), why })?;
+        Ok(Repository { registry: registry.to_owned(), name: name.to_owned() })
+    }
+
     /// `host[:port]`, or `docker.io`.
     pub fn registry(&self) -> &str {
         &self.registry
@@ -114,16 +122,27 @@ fn repository(name: &str) -> Result<Repository, &'static str> {
     let registry = if registry == "index.docker.io" { DOCKER } else { registry };
     let official = registry == DOCKER && !path.contains('/');
     let name = if official { format!("library/{path}") } else { path.to_owned() };
-    if !is_host(registry) {
-        return Err("the registry before the first / is not a host name with an optional port");
+    check_host(registry)?;
+    check_name(&name)?;
+    Ok(Repository { registry: registry.to_owned(), name })
+}
+
+fn check_host(registry: &str) -> Result<(), &'static str> {
+    if is_host(registry) {
+        Ok(())
+    } else {
+        Err("the registry before the first / is not a host name with an optional port")
     }
+}
+
+fn check_name(name: &str) -> Result<(), &'static str> {
     if name.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err("the repository must be in lower case");
     }
     if name.len() > 255 || !name.split('/').all(is_component) {
         return Err("the repository has empty parts or characters that are not allowed");
     }
-    Ok(Repository { registry: registry.to_owned(), name })
+    Ok(())
 }
 
 fn names_a_host(first: &str) -> bool {

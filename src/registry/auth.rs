@@ -1,4 +1,4 @@
-//! Docker's token authentication: the challenge of a registry (RFC 9110, section 11), and bearer tokens for scopes.
+//! Docker's token authentication: the challenge of a registry (RFC 9110, section 11), and bearer tokens for what is to be done.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -33,17 +33,54 @@ impl Challenge {
         bearer.or(found.first()).cloned().unwrap_or(Challenge::None)
     }
 
-    /// Where a token for `scopes` is to be had. `None` if the realm is not a URL, or not HTTPS although the registry is.
-    pub(super) fn token_url(&self, registry: &Url, scopes: &[String]) -> Option<Url> {
-        let Challenge::Bearer { realm, service, .. } = self else { return None };
-        let mut url = Url::parse(realm).ok()?;
-        if url.scheme() != "https" && registry.scheme() == "https" || !matches!(url.scheme(), "http" | "https") {
-            return None;
-        }
-        let scopes = scopes.iter().map(|scope| ("scope", scope.as_str()));
-        url.query_pairs_mut().extend_pairs(service.iter().map(|service| ("service", service.as_str())).chain(scopes));
-        Some(url)
+    /// Where tokens are to be had. `None` if the realm is not a URL, or not HTTPS although the registry is.
+    pub(super) fn realm(&self, registry: &Url) -> Option<Url> {
+        let Challenge::Bearer { realm, .. } = self else { return None };
+        let url = Url::parse(realm).ok()?;
+        let is_safe = url.scheme() == "https" || registry.scheme() == "http" && url.scheme() == "http";
+        is_safe.then_some(url)
     }
+
+    /// The service that tokens are for.
+    pub(super) fn service(&self) -> Option<&str> {
+        let Challenge::Bearer { service, .. } = self else { return None };
+        service.as_deref()
+    }
+
+    /// The scope that the registry itself asks for.
+    pub(super) fn scope(&self) -> Option<&str> {
+        let Challenge::Bearer { scope, .. } = self else { return None };
+        scope.as_deref()
+    }
+}
+
+/// What is to be done with a repository, as scopes of a token.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Access {
+    /// The repository's path: whoever has a credential for it may do this.
+    pub(super) repository: String,
+    pub(super) scopes: Vec<String>,
+}
+
+impl Access {
+    pub(super) fn pull(name: &str) -> Self {
+        Access { repository: name.to_owned(), scopes: vec![scope(name, "pull")] }
+    }
+
+    pub(super) fn push(name: &str) -> Self {
+        Access { repository: name.to_owned(), scopes: vec![scope(name, "pull,push")] }
+    }
+
+    /// The same, and reading another repository, from which a blob is mounted.
+    pub(super) fn and_pull(&self, name: &str) -> Self {
+        let mut access = self.clone();
+        access.scopes.push(scope(name, "pull"));
+        access
+    }
+}
+
+fn scope(name: &str, actions: &str) -> String {
+    format!("repository:{name}:{actions}")
 }
 
 /// All challenges of one header value.
@@ -106,6 +143,8 @@ pub(super) struct Token {
 
 impl Token {
     /// Reads what a token server answered.
+    ///
+    /// A token that says how long it lives is replaced ten seconds before its end, or after half its life where that is later.
     pub(super) fn parse(bytes: &[u8]) -> Result<Token, String> {
         #[derive(Deserialize)]
         struct Answer {
@@ -122,17 +161,12 @@ impl Token {
         let text = given.filter(|text| !text.is_empty()).ok_or("the answer has no token")?;
         let seconds = answer.expires_in.filter(|seconds| (0.0..1e6).contains(seconds));
         let lifetime = seconds.map(Duration::from_secs_f64).unwrap_or(DEFAULT_LIFETIME);
-        Ok(Token { text, good_until: Instant::now() + lifetime.saturating_sub(MARGIN) })
+        Ok(Token { text, good_until: Instant::now() + lifetime.saturating_sub(MARGIN).max(lifetime / 2) })
     }
 
     pub(super) fn is_good(&self) -> bool {
         Instant::now() < self.good_until
     }
-}
-
-/// The scope of a token for `name`, a repository's path.
-pub(super) fn scope(name: &str, actions: &str) -> String {
-    format!("repository:{name}:{actions}")
 }
 
 #[cfg(test)]
@@ -169,16 +203,21 @@ mod tests {
     #[test]
     fn a_token_is_asked_for_where_it_is_safe() {
         let (secure, plain) = (Url::parse("https://r/").expect("url"), Url::parse("http://r/").expect("url"));
-        let scopes = [scope("a/b", "pull,push"), scope("c", "pull")];
-        let url = bearer("https://a/token?x=1", Some("s"), None).token_url(&secure, &scopes).expect("a url");
-        assert_eq!(
-            url.as_str(),
-            "https://a/token?x=1&service=s&scope=repository%3Aa%2Fb%3Apull%2Cpush&scope=repository%3Ac%3Apull"
-        );
-        assert!(bearer("http://a/token", None, None).token_url(&secure, &[]).is_none());
-        assert!(bearer("http://a/token", None, None).token_url(&plain, &[]).is_some());
-        assert!(bearer("file:///etc/passwd", None, None).token_url(&plain, &[]).is_none());
-        assert!(bearer("token", None, None).token_url(&plain, &[]).is_none());
+        let realm = |text: &str, registry: &Url| bearer(text, None, None).realm(registry).map(String::from);
+        assert_eq!(realm("https://a/token?x=1", &secure), Some("https://a/token?x=1".to_owned()));
+        assert_eq!(realm("http://a/token", &secure), None);
+        assert_eq!(realm("http://a/token", &plain), Some("http://a/token".to_owned()));
+        assert_eq!(realm("https://a/token", &plain), Some("https://a/token".to_owned()));
+        assert_eq!(realm("file:///etc/passwd", &plain), None);
+        assert_eq!(realm("token", &plain), None);
+    }
+
+    #[test]
+    fn scopes_are_those_of_a_repository() {
+        assert_eq!(Access::pull("a/b").scopes, ["repository:a/b:pull"]);
+        let mount = Access::push("a/b").and_pull("c");
+        assert_eq!(mount.scopes, ["repository:a/b:pull,push", "repository:c:pull"]);
+        assert_eq!(mount.repository, "a/b");
     }
 
     #[test]
@@ -186,7 +225,7 @@ mod tests {
         let good = |text: &str| Token::parse(text.as_bytes()).map(|token| (token.text.clone(), token.is_good()));
         assert_eq!(good(r#"{"token":"t"}"#), Ok(("t".to_owned(), true)));
         assert_eq!(good(r#"{"token":"","access_token":"a","expires_in":300}"#), Ok(("a".to_owned(), true)));
-        assert_eq!(good(r#"{"token":"t","expires_in":5}"#), Ok(("t".to_owned(), false)));
+        assert_eq!(good(r#"{"token":"t","expires_in":0}"#), Ok(("t".to_owned(), false)));
         assert_eq!(good(r#"{"token":"t","expires_in":-1e300}"#), Ok(("t".to_owned(), true)));
         assert!(good("{}").is_err());
         assert!(!good(r#"{"token":["secret"]}"#).expect_err("malformed").contains("secret"));

@@ -1,73 +1,67 @@
-//! One registry: where it is, how it is spoken to, and requests with the right token.
+//! One registry: where it is, how it is spoken to, and requests that show what it wants to see.
 //!
-//! A token goes only to the scheme, host and port that asked for it. No request outlasts a peer that went silent.
+//! What authorises a request goes only to the scheme, host and port that asked for it, after a redirect too. No request outlasts a
+//! peer that went silent, and there are never more requests under way than connections allowed.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::header::AUTHORIZATION;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::Error;
-use super::auth::{Challenge, Token};
-use super::error::{cause, line};
+use super::answer::{Answer, silent};
+use super::auth::{Access, Challenge};
+use super::authorization::{Authorization, Proof};
+use super::credential::Finder;
+use super::error::{cause, is_lasting};
+use super::patience::{Backoff, Timeouts};
 use super::policy::Certificate;
+use super::progress::Progress;
+use super::redirect::{self, Method};
 use super::retry::retry;
-use super::transport::{Timeouts, Transport};
-
-/// Tokens and error texts are not longer than this, in bytes.
-const MAX_ANSWER: u64 = 1 << 20;
+use super::transport::{Line, Transport};
 
 /// A registry that has answered.
 pub(super) struct Endpoint {
     base: Url,
-    http: Client,
-    challenge: Challenge,
-    tokens: Mutex<BTreeMap<Vec<String>, Token>>,
+    line: Line,
+    authorization: Authorization,
     timeouts: Timeouts,
+    backoff: Backoff,
+    largest_body: AtomicU64,
 }
 
-/// How much of a request's body was taken by the connection.
-pub(super) struct Progress {
-    pub(super) sent: AtomicU64,
-    pub(super) total: u64,
+/// A request that can be made more than once.
+pub(super) struct Ask<'a, B> {
+    /// What it is for, in messages.
+    pub(super) what: &'a str,
+    /// What it does with which repository.
+    pub(super) access: &'a Access,
+    /// How far its body is, where that is large.
+    pub(super) progress: Option<&'a Progress>,
+    /// Whether it is repeated at every address that it is redirected to.
+    pub(super) method: Method,
+    /// Makes it.
+    pub(super) build: B,
 }
 
 impl Endpoint {
     /// Finds out which of `schemes` the registry speaks and what it wants to see.
     pub(super) async fn connect(
         transport: &Transport,
+        finder: &Arc<Finder>,
         registry: &str,
         schemes: &[&str],
         certificate: Certificate,
     ) -> Result<Self, Error> {
-        let http = transport.client(registry, certificate)?;
-        let timeouts = transport.timeouts;
-        let host = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
-        retry(async || {
-            let mut failures = Vec::new();
-            for scheme in schemes {
-                let base = format!("{scheme}://{host}/v2/");
-                let base = Url::parse(&base).map_err(|error| Error::Setup(format!("{base}: {error}")))?;
-                match ping(&http, &base, timeouts.stall).await {
-                    Ok(challenge) => {
-                        if !failures.is_empty() {
-                            tracing::warn!("speaking plain HTTP with {registry} ({})", failures.join("; "));
-                        }
-                        let (http, tokens) = (http.clone(), Mutex::default());
-                        return Ok(Endpoint { base, http, challenge, tokens, timeouts });
-                    }
-                    Err(Ping::Unreachable(why)) => failures.push(format!("{scheme}: {why}")),
-                    Err(Ping::Refused(error)) if failures.is_empty() => return Err(error),
-                    Err(Ping::Refused(error)) => failures.push(format!("{scheme}: {error}")),
-                }
-            }
-            Err(Error::Unreachable { registry: registry.to_owned(), why: failures.join("; ") })
-        })
-        .await
+        let line = transport.line(registry, certificate)?;
+        let (timeouts, backoff) = (transport.timeouts, transport.backoff);
+        let (base, challenge) = retry(&backoff, async || find(&line, registry, schemes, timeouts.stall).await).await?;
+        let authorization = Authorization::new(registry, &base, &line.http, timeouts, finder, challenge);
+        Ok(Endpoint { base, line, authorization, timeouts, backoff, largest_body: AtomicU64::new(u64::MAX) })
     }
 
     /// The address of `path` below `/v2/`.
@@ -77,53 +71,92 @@ impl Endpoint {
         url
     }
 
-    /// How long to wait for the next bytes.
-    pub(super) fn stall(&self) -> Duration {
-        self.timeouts.stall
+    pub(super) fn backoff(&self) -> &Backoff {
+        &self.backoff
     }
 
-    /// Sends what `build` makes, with a token for `scopes`; once more with a new one if the first is refused.
-    ///
-    /// Only what never got an answer is an error: the caller judges the status.
-    pub(super) async fn send(
+    /// The largest body that the registry takes in one request, in bytes, as far as it is known.
+    pub(super) fn largest_body(&self) -> u64 {
+        self.largest_body.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that it takes no larger one.
+    pub(super) fn limit_body(&self, bytes: u64) {
+        self.largest_body.fetch_min(bytes.max(1), Ordering::Relaxed);
+    }
+
+    /// A request without a body, which only reads.
+    pub(super) async fn get(
         &self,
         what: &str,
-        scopes: &[String],
-        progress: Option<&Progress>,
-        build: impl Fn(&Client) -> Result<RequestBuilder, Error>,
-    ) -> Result<Response, Error> {
-        let token = self.token(what, scopes).await?;
-        let response = self.send_once(what, token, progress, build(&self.http)?).await?;
-        if response.status() != StatusCode::UNAUTHORIZED || !self.is_own(response.url()) {
-            return Ok(response);
+        access: &Access,
+        url: &Url,
+        build: impl Fn(&Client, Url) -> RequestBuilder,
+    ) -> Result<Answer, Error> {
+        let ask = Ask {
+            what,
+            access,
+            progress: None,
+            method: Method::Reading,
+            build: |http: &Client, url| Ok(build(http, url)),
+        };
+        self.send(url, &ask).await
+    }
+
+    /// Sends a request, with what authorises it; once more with something else if that is refused.
+    ///
+    /// Only what never got an answer is an error: the caller judges the status.
+    pub(super) async fn send<B>(&self, url: &Url, ask: &Ask<'_, B>) -> Result<Answer, Error>
+    where
+        B: Fn(&Client, Url) -> Result<RequestBuilder, Error>,
+    {
+        let proof = self.authorization.proof(ask.what, ask.access).await?;
+        let answer = self.follow(url, ask, &proof).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED || !self.is_own(answer.url()) {
+            return Ok(answer);
         }
-        let challenge = Challenge::of(response.headers());
-        let Challenge::Bearer { scope, .. } = &challenge else { return Ok(response) };
-        let mut wanted = scopes.to_vec();
-        wanted.extend(scope.iter().filter(|scope| !scopes.contains(scope)).cloned());
-        let token = self.fetch_token(what, &challenge, &wanted).await?;
-        let text = token.text.clone();
-        self.tokens.lock().await.insert(scopes.to_vec(), token);
-        self.send_once(what, Some(text), progress, build(&self.http)?).await
+        let challenge = Challenge::of(answer.headers());
+        match self.authorization.other_proof(ask.what, ask.access, challenge, &proof).await? {
+            None => Ok(answer),
+            Some(proof) => {
+                answer.finish().await;
+                self.follow(url, ask, &proof).await
+            }
+        }
+    }
+
+    /// Sends a request where it is redirected to.
+    async fn follow<B>(&self, url: &Url, ask: &Ask<'_, B>, proof: &Proof) -> Result<Answer, Error>
+    where
+        B: Fn(&Client, Url) -> Result<RequestBuilder, Error>,
+    {
+        let (mut url, mut hops) = (url.clone(), 0);
+        loop {
+            let permit = self.line.permits.clone().acquire_owned().await.ok();
+            let request = (ask.build)(&self.line.http, url.clone())?;
+            let response = self.send_once(ask.what, proof, ask.progress, request).await?;
+            let next = redirect::next(ask.what, &response, ask.method, hops)?;
+            let answer = Answer::new(response, permit, self.timeouts.stall, proof.identity.clone());
+            match next {
+                None => return Ok(answer),
+                Some(next) => (url, hops) = (next, hops + 1),
+            }
+            answer.finish().await;
+        }
     }
 
     async fn send_once(
         &self,
         what: &str,
-        token: Option<String>,
+        proof: &Proof,
         progress: Option<&Progress>,
         request: RequestBuilder,
     ) -> Result<Response, Error> {
         let mut request = request.build().map_err(|error| Error::interrupted(what, &error))?;
-        if let Some(token) = token
-            && self.is_own(request.url())
-        {
-            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-                .map_err(|_| Error::protocol(what, "the token has characters that a header cannot have"))?;
-            value.set_sensitive(true);
+        if let Some(value) = proof.value.clone().filter(|_| self.is_own(request.url())) {
             request.headers_mut().insert(AUTHORIZATION, value);
         }
-        let answer = self.watch(self.http.execute(request), progress).await;
+        let answer = self.watch(self.line.http.execute(request), progress).await;
         let answer = answer.ok_or_else(|| silent(what))?;
         answer.map_err(|error| Error::interrupted(what, &error))
     }
@@ -131,10 +164,10 @@ impl Endpoint {
     /// Waits for an answer as long as bytes go out. `None` if the peer went silent.
     async fn watch<T>(&self, answer: impl Future<Output = T>, progress: Option<&Progress>) -> Option<T> {
         let mut answer = std::pin::pin!(answer);
-        let sent = || progress.map_or(0, |progress| progress.sent.load(Ordering::Relaxed));
+        let sent = || progress.map_or(0, Progress::done);
         loop {
             let before = sent();
-            let all_sent = progress.is_some_and(|progress| before >= progress.total);
+            let all_sent = progress.is_some_and(Progress::is_complete);
             let patience = if all_sent { self.timeouts.commit } else { self.timeouts.stall };
             match timeout(patience, &mut answer).await {
                 Ok(answer) => return Some(answer),
@@ -144,103 +177,56 @@ impl Endpoint {
         }
     }
 
-    fn is_own(&self, url: &Url) -> bool {
+    /// Whether an address is the registry's own, and so may see what authorises us.
+    pub(super) fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.base.origin()
     }
+}
 
-    /// A token for `scopes`, if the registry wants any. Whoever comes second waits for the first one's.
-    async fn token(&self, what: &str, scopes: &[String]) -> Result<Option<String>, Error> {
-        let mut tokens = self.tokens.lock().await;
-        if let Some(token) = tokens.get(scopes).filter(|token| token.is_good()) {
-            return Ok(Some(token.text.clone()));
-        }
-        if !matches!(self.challenge, Challenge::Bearer { .. }) {
-            return Ok(None);
-        }
-        let token = self.fetch_token(what, &self.challenge, scopes).await?;
-        let text = token.text.clone();
-        tokens.insert(scopes.to_vec(), token);
-        Ok(Some(text))
-    }
-
-    async fn fetch_token(&self, what: &str, challenge: &Challenge, scopes: &[String]) -> Result<Token, Error> {
-        let insecure_realm = || Error::protocol(what, "the registry sends us to an insecure address for a token");
-        let url = challenge.token_url(&self.base, scopes).ok_or_else(insecure_realm)?;
-        let what = format!("{what}: token from {}", url.host_str().unwrap_or("an unnamed host"));
-        let send = self.http.get(url).send();
-        let answer = timeout(self.timeouts.stall, send).await.map_err(|_| silent(&what))?;
-        let answer = answer.map_err(|error| Error::interrupted(&what, &error.without_url()))?;
-        let answer = self.expect(&what, answer, &[StatusCode::OK]).await?;
-        let bytes = self.read(&what, answer, MAX_ANSWER).await?;
-        Token::parse(&bytes).map_err(|why| Error::protocol(&what, why))
-    }
-
-    /// Turns a status that is none of `expected` into an error with what the registry says about it.
-    pub(super) async fn expect(
-        &self,
-        what: &str,
-        answer: Response,
-        expected: &[StatusCode],
-    ) -> Result<Response, Error> {
-        if expected.contains(&answer.status()) {
-            return Ok(answer);
-        }
-        let (what, status) = (what.to_owned(), answer.status());
-        let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let retry_after = seconds.map(Duration::from_secs);
-        let body = self.read(&what, answer, MAX_ANSWER).await.unwrap_or_default();
-        let why = explain(&body).unwrap_or_else(|| status.to_string());
-        Err(match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied { what, why },
-            StatusCode::NOT_FOUND => Error::NotFound { what, why },
-            status => Error::Status { what, status: status.as_u16(), why, retry_after },
-        })
-    }
-
-    /// Reads an answer of at most `limit` bytes into memory.
-    pub(super) async fn read(&self, what: &str, mut answer: Response, limit: u64) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::new();
-        while let Some(chunk) = self.chunk(what, &mut answer).await? {
-            if (bytes.len() + chunk.len()) as u64 > limit {
-                return Err(Error::protocol(what, format!("the answer is longer than {limit} bytes")));
+/// The base address of a registry, and what it wants to see.
+async fn find(line: &Line, registry: &str, schemes: &[&str], patience: Duration) -> Result<(Url, Challenge), Error> {
+    let host = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
+    let mut failures = Vec::new();
+    let mut lasting = true;
+    for scheme in schemes {
+        let base = format!("{scheme}://{host}/v2/");
+        let base = Url::parse(&base).map_err(|error| Error::Setup(format!("{base}: {error}")))?;
+        match ping(line, &base, patience).await {
+            Ok(challenge) => {
+                if !failures.is_empty() {
+                    tracing::warn!("speaking plain HTTP with {registry} ({})", failures.join("; "));
+                }
+                return Ok((base, challenge));
             }
-            bytes.extend_from_slice(&chunk);
+            Err(Ping::Unreachable { why, is_lasting }) => {
+                failures.push(format!("{scheme}: {why}"));
+                lasting &= is_lasting;
+            }
+            Err(Ping::Refused(error)) if failures.is_empty() => return Err(error),
+            Err(Ping::Refused(error)) => {
+                lasting &= !error.is_transient();
+                failures.push(format!("{scheme}: {error}"));
+            }
         }
-        Ok(bytes)
     }
-
-    /// The next bytes of an answer.
-    pub(super) async fn chunk(&self, what: &str, answer: &mut Response) -> Result<Option<bytes::Bytes>, Error> {
-        let chunk = timeout(self.stall(), answer.chunk()).await.map_err(|_| silent(what))?;
-        chunk.map_err(|error| Error::interrupted(what, &error))
-    }
-}
-
-fn silent(what: &str) -> Error {
-    Error::Interrupted { what: what.to_owned(), why: "the peer went silent".to_owned() }
-}
-
-/// What a registry says about a failure: `CODE: message` of its first error.
-fn explain(body: &[u8]) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let error = value.get("errors")?.get(0)?;
-    let text = |key| error.get(key).and_then(serde_json::Value::as_str).filter(|text| !text.is_empty());
-    let parts: Vec<&str> = [text("code"), text("message")].into_iter().flatten().collect();
-    if parts.is_empty() { None } else { Some(line(&parts.join(": "))) }
+    Err(Error::Unreachable { registry: registry.to_owned(), why: failures.join("; "), lasting })
 }
 
 enum Ping {
     /// There is no such server; another scheme may work.
-    Unreachable(String),
+    Unreachable { why: String, is_lasting: bool },
     /// There is a server, which is no registry or cannot answer now.
     Refused(Error),
 }
 
-async fn ping(http: &Client, base: &Url, patience: Duration) -> Result<Challenge, Ping> {
-    let answer = timeout(patience, http.get(base.clone()).send()).await;
-    let answer = answer.map_err(|_| Ping::Unreachable("no answer".to_owned()))?;
-    let answer = answer.map_err(|error| Ping::Unreachable(cause(&error)))?;
-    match answer.status() {
+async fn ping(line: &Line, base: &Url, patience: Duration) -> Result<Challenge, Ping> {
+    let permit = line.permits.clone().acquire_owned().await.ok();
+    let answer = timeout(patience, line.http.get(base.clone()).send()).await;
+    let unreachable = |why: String, is_lasting| Ping::Unreachable { why, is_lasting };
+    let answer = answer.map_err(|_| unreachable("no answer".to_owned(), false))?;
+    let answer = answer.map_err(|error| unreachable(cause(&error), is_lasting(&error)))?;
+    let answer = Answer::new(answer, permit, patience, String::new());
+    let found = match answer.status() {
         StatusCode::OK => Ok(Challenge::None),
         StatusCode::UNAUTHORIZED => Ok(Challenge::of(answer.headers())),
         status => Err(Ping::Refused(Error::Status {
@@ -249,5 +235,7 @@ async fn ping(http: &Client, base: &Url, patience: Duration) -> Result<Challenge
             why: "a registry answers 200 or 401".to_owned(),
             retry_after: None,
         })),
-    }
+    };
+    answer.finish().await;
+    found
 }

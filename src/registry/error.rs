@@ -17,6 +17,24 @@ pub enum Error {
         registry: String,
         /// What was tried and how it failed.
         why: String,
+        /// Whether it would fail the same way a little later.
+        lasting: bool,
+    },
+    /// None of the places where an image is looked for has it.
+    #[error("{what}: no mirror gives it: {tried}")]
+    Nowhere {
+        /// What was looked for.
+        what: String,
+        /// What each place said.
+        tried: String,
+    },
+    /// The search for credentials failed.
+    #[error("{what}: cannot find out with which credentials: {why}")]
+    Credentials {
+        /// What was being done.
+        what: String,
+        /// What failed.
+        why: String,
     },
     /// A connection that broke or went silent.
     #[error("{what}: the connection failed: {why}")]
@@ -27,12 +45,16 @@ pub enum Error {
         why: String,
     },
     /// 401 or 403.
-    #[error("{what}: access denied ({why}); check that the name is right and that credentials for it are given")]
+    #[error(
+        "{what}: access denied ({why}); {identity}; check that the name is right and that these credentials may do this"
+    )]
     Denied {
         /// What was being done.
         what: String,
         /// What the registry said.
         why: String,
+        /// Who we were, and where the credentials came from.
+        identity: String,
     },
     /// 404.
     #[error("{what}: not found ({why})")]
@@ -94,6 +116,14 @@ pub enum Error {
         /// What is wrong.
         source: ImageError,
     },
+    /// An upload whose session is lost, or was taught to be smaller: a new one may do. It does not leave this module.
+    #[error("{what}: {why}")]
+    Lost {
+        /// What was being done.
+        what: String,
+        /// What is wrong.
+        why: String,
+    },
     /// The caller wants nothing to be published any more.
     #[error("{what}: stopped before it was published")]
     Stopped {
@@ -109,10 +139,16 @@ impl Error {
     /// Whether the same request may succeed a little later.
     pub(super) fn is_transient(&self) -> bool {
         match self {
-            Error::Unreachable { .. } | Error::Interrupted { .. } => true,
+            Error::Unreachable { lasting, .. } => !lasting,
+            Error::Interrupted { .. } => true,
             Error::Status { status, .. } => *status == 429 || *status == 408 || *status >= 500,
             _ => false,
         }
+    }
+
+    /// Whether beginning again from the start may help, as `--push-retry` and `--image-download-retry` do.
+    pub(super) fn may_be_begun_again(&self) -> bool {
+        !matches!(self, Error::Stopped { .. } | Error::Setup(_) | Error::Credentials { .. } | Error::Image { .. })
     }
 
     /// How long the registry asked us to wait.
@@ -151,18 +187,30 @@ pub(super) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
+/// Whether a connection failed in a way that waiting does not change: what TLS complains of stays.
+pub(super) fn is_lasting(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| tls(error).is_some())
+}
+
 /// What a fault of TLS means for the user.
 fn tls(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()?;
-    Some(match inner {
+    Some(match inner(error)? {
         rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
             "it does not speak TLS (--insecure-registry allows plain HTTP)".to_owned()
         }
         rustls::Error::InvalidCertificate(fault) => format!(
-            "its certificate is not trusted: {fault} (SSL_CERT_FILE names other authorities, --skip-tls-verify-registry trusts any)"
+            "its certificate is not trusted: {fault} (--registry-certificate and SSL_CERT_FILE name other authorities, --skip-tls-verify-registry trusts any)"
         ),
         other => other.to_string(),
     })
+}
+
+/// The fault of TLS that an error is or holds: an I/O error does not count what it holds among its sources.
+fn inner<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(io) => inner(io.get_ref()?),
+        None => error.downcast_ref::<rustls::Error>(),
+    }
 }
 
 /// Text of others as at most one line of moderate length.

@@ -54,6 +54,10 @@ impl Answer {
         self
     }
 
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
     /// Promises more bytes than are sent.
     pub(super) fn promising(mut self, length: usize) -> Self {
         self.length = length;
@@ -110,8 +114,10 @@ fn serve(stream: TcpStream, port: u16, kept: &Mutex<Vec<Request>>, handler: &dyn
     let Some(request) = read(&stream) else { return };
     let answer = handler(&request, &format!("http://127.0.0.1:{port}"));
     kept.lock().expect("requests").push(request.clone());
-    let mut text =
-        format!("HTTP/1.1 {} X\r\nConnection: close\r\nContent-Length: {}\r\n", answer.status, answer.length);
+    let mut text = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", answer.status);
+    if request.method != "HEAD" || answer.length > 0 {
+        text.push_str(&format!("Content-Length: {}\r\n", answer.length));
+    }
     answer.headers.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
     text.push_str("\r\n");
     let mut stream = stream;

@@ -4,68 +4,111 @@
 //! in memory. A digest and a size are checked as the bytes arrive, and a manifest is pushed only after all its blobs. A credential or
 //! token goes to the registry that it is for and nowhere else, and only encrypted unless plain HTTP was allowed.
 
+mod answer;
 mod auth;
+mod authorization;
+mod credential;
 mod download;
 mod endpoint;
 mod error;
+mod exchange;
 #[cfg(test)]
 mod fake;
+mod login;
 mod names;
+mod patience;
 mod policy;
+mod progress;
+mod proxy;
 mod pull;
 mod push;
+mod put;
+mod redirect;
 mod retry;
+mod route;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod transport;
+mod trust;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+pub use credential::{Credential, Finder, Identity};
 pub use download::Downloaded;
 pub use error::Error;
-pub use policy::Policy;
+pub use patience::{Backoff, Timeouts};
+pub use policy::{ClientCertificate, Policy, Protocols, host_and_client_certificate, host_and_path};
+pub use proxy::Proxies;
 pub use pull::Resolved;
+pub use route::Routes;
+pub use trust::Authorities;
 
-use crate::oci::{Digest, Image, Platform, Reference};
+use crate::credentials::Network;
+use crate::oci::{Digest, Image, Platform, Reference, Repository};
 use crate::store::BlobDir;
 use endpoint::Endpoint;
 use policy::Direction;
-use transport::{Timeouts, Transport};
+use tokio::sync::OnceCell;
+use transport::Transport;
 
-/// How many blobs of an image travel at once.
-const PARALLEL: usize = 3;
+/// An endpoint that the first who needs it finds out about; others wait for that, and only for that.
+type Place = OnceCell<Arc<Endpoint>>;
 
 /// Connections to registries. It can be shared between threads, and keeps connections and tokens for the next call.
 pub struct Client {
     runtime: tokio::runtime::Runtime,
     policy: Policy,
     transport: Transport,
-    endpoints: tokio::sync::Mutex<BTreeMap<(String, Direction), Arc<Endpoint>>>,
+    finder: Arc<Finder>,
+    endpoints: Mutex<BTreeMap<(String, Direction), Arc<Place>>>,
+    found: Mutex<BTreeMap<Repository, Repository>>,
     may_publish: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Client {
     /// A client that follows `policy`. It reads the machine's certificates and name servers now, before a build may change them.
+    ///
+    /// # Errors
+    /// A file of certificates that the policy names and that cannot be used.
     pub fn new(policy: Policy) -> Result<Self, Error> {
-        Client::with_timeouts(policy, Timeouts::default())
-    }
-
-    fn with_timeouts(policy: Policy, timeouts: Timeouts) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("registry")
             .enable_all()
             .build()
             .map_err(|error| Error::Setup(error.to_string()))?;
-        let transport = Transport::new(timeouts);
-        Ok(Client { runtime, policy, transport, endpoints: Default::default(), may_publish: Box::new(|| true) })
+        let transport = Transport::new(&policy)?;
+        Ok(Client {
+            runtime,
+            policy,
+            transport,
+            finder: Arc::new(|_: &str, _: &str| Ok(Identity::anonymous())),
+            endpoints: Default::default(),
+            found: Default::default(),
+            may_publish: Box::new(|| true),
+        })
     }
 
     /// The same client, which sends no manifest once `allowed` says no: asked right before each is sent.
     #[must_use]
     pub fn publishing_while(self, allowed: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Client { may_publish: Box::new(allowed), ..self }
+    }
+
+    /// The same client with the credentials that `find` finds; see [`Finder`]. Without it, it is nobody in particular.
+    #[must_use]
+    pub fn identified_by(self, find: impl Fn(&str, &str) -> Result<Identity, String> + Send + Sync + 'static) -> Self {
+        Client { finder: Arc::new(find), ..self }
+    }
+
+    /// How this client finds and trusts hosts, for those who look for its credentials.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn network(&self) -> Result<Network, Error> {
+        self.transport.network()
     }
 
     /// Whether `what` may still be published; otherwise [`Error::Stopped`].
@@ -96,8 +139,13 @@ impl Client {
     }
 
     /// Uploads `image`, whose layers are in `blobs` or in the registry that they came from. Returns the manifest's digest.
-    pub fn push(&self, reference: &Reference, image: &Image, blobs: &BlobDir) -> Result<Digest, Error> {
-        self.runtime.block_on(push::push(self, reference, image, blobs))
+    pub fn push(&self, to: &Reference, image: &Image, blobs: &BlobDir) -> Result<Digest, Error> {
+        self.push_to_all(std::slice::from_ref(to), image, blobs)
+    }
+
+    /// The same to several destinations, which share what they can. None gets a manifest before all have all blobs.
+    pub fn push_to_all(&self, destinations: &[Reference], image: &Image, blobs: &BlobDir) -> Result<Digest, Error> {
+        self.runtime.block_on(push::push(self, destinations, image, blobs))
     }
 
     /// Begins an upload to the repository and cancels it, to learn early whether a push can succeed.
@@ -105,17 +153,51 @@ impl Client {
         self.runtime.block_on(push::check(self, reference))
     }
 
+    /// Whether the registry takes the credential that this client has for it.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] if it does not; others if that could not be learnt.
+    pub fn check_login(&self, registry: &str) -> Result<(), Error> {
+        self.runtime.block_on(login::check(self, registry))
+    }
+
+    /// Sends `text` to an `https://` address with PUT.
+    ///
+    /// # Errors
+    /// Another scheme, and any answer but success.
+    pub fn put(&self, url: &str, text: &str) -> Result<(), Error> {
+        self.runtime.block_on(put::put(self, url, text))
+    }
+
     /// The connection to a registry, made at the first use.
     async fn endpoint(&self, registry: &str, direction: Direction) -> Result<Arc<Endpoint>, Error> {
-        let mut endpoints = self.endpoints.lock().await;
         let key = (registry.to_owned(), direction);
-        if let Some(endpoint) = endpoints.get(&key) {
-            return Ok(endpoint.clone());
-        }
-        let (schemes, certificate) =
-            (self.policy.schemes(registry, direction), self.policy.certificate(registry, direction));
-        let endpoint = Arc::new(Endpoint::connect(&self.transport, registry, schemes, certificate).await?);
-        endpoints.insert(key, endpoint.clone());
-        Ok(endpoint)
+        let cell = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
+        let schemes = self.policy.schemes(registry, direction);
+        let certificate = self.policy.certificate(registry, direction);
+        let connect = async || {
+            Endpoint::connect(&self.transport, &self.finder, registry, schemes, certificate).await.map(Arc::new)
+        };
+        cell.get_or_try_init(connect).await.cloned()
+    }
+
+    /// How many blobs travel at once.
+    fn parallel(&self) -> usize {
+        self.policy.connections.max(1)
+    }
+
+    /// Where the images of `repository` were found.
+    fn remembered(&self, repository: &Repository) -> Option<Repository> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).get(repository).cloned()
+    }
+
+    fn remember(&self, repository: &Repository, place: &Repository) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.clone(), place.clone());
+    }
+
+    /// The repository of the registry of `target` that has the blobs of `origin`, if it is another one.
+    fn near(&self, origin: &Repository, target: &Repository) -> Option<Repository> {
+        let place = self.remembered(origin).unwrap_or_else(|| origin.clone());
+        (place.registry() == target.registry() && place != *target).then_some(place)
     }
 }

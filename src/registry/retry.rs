@@ -1,39 +1,48 @@
 //! Trying again after failures that may pass.
 
-use std::time::Duration;
-
 use super::Error;
+use super::patience::Backoff;
 
-/// How long to wait before the second, third and fourth attempt.
-const DELAYS_MS: [u64; 3] = if cfg!(test) { [1; 3] } else { [250, 1000, 3000] };
+/// Runs `attempt` until it succeeds, fails for good, or has failed once more often than `backoff` allows retries.
+pub(super) async fn retry<T>(backoff: &Backoff, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+    retry_if(backoff, Error::is_transient, attempt).await
+}
 
-/// The longest wait that a registry can talk us into.
-const LONGEST: Duration = Duration::from_secs(30);
-
-/// Runs `attempt` until it succeeds, fails for good, or has failed four times.
-pub(super) async fn retry<T>(attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
-    for delay in DELAYS_MS.map(Duration::from_millis) {
+/// The same with another idea of what may pass.
+pub(super) async fn retry_if<T>(
+    backoff: &Backoff,
+    may_pass: impl Fn(&Error) -> bool,
+    attempt: impl AsyncFn() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut failures = 0;
+    loop {
         match attempt().await {
-            Err(error) if error.is_transient() => {
-                let wait = error.retry_after().unwrap_or(delay).min(LONGEST);
-                tracing::warn!("{error}; trying again in {:.1} s", wait.as_secs_f32());
-                tokio::time::sleep(wait).await;
+            Err(error) if failures < backoff.retries && may_pass(&error) => {
+                failures += 1;
+                pause(backoff, failures, &error).await;
             }
             result => return result,
         }
     }
-    attempt().await
+}
+
+/// Says what failed and waits before the next attempt.
+pub(super) async fn pause(backoff: &Backoff, failures: u32, error: &Error) {
+    let wait = backoff.wait(failures, error.retry_after());
+    tracing::warn!("{error}; trying again in {:.1} s", wait.as_secs_f32());
+    tokio::time::sleep(wait).await;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
 
     fn attempts(failures: u32, status: u16) -> (u32, bool) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let count = AtomicU32::new(0);
-        let result = runtime.block_on(retry(async || {
+        let result = runtime.block_on(retry(&Backoff::default(), async || {
             let failed = count.fetch_add(1, Ordering::Relaxed) < failures;
             let retry_after = Some(Duration::from_millis(1));
             let error = Error::Status { what: String::new(), status, why: String::new(), retry_after };

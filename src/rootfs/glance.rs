@@ -9,7 +9,7 @@ use silt_watcher::Inode;
 
 use super::error::{failed, means_absent};
 use super::observe::{device, stat_at, timestamp};
-use super::{Cursor, Kind, Node, RootPath, Timestamp};
+use super::{Cursor, Entry, Kind, Node, RootPath, Timestamp};
 
 /// What one call says of an entry.
 #[derive(Clone, Copy, Debug)]
@@ -62,14 +62,22 @@ impl Glance {
         self.kind() == FileType::Directory
     }
 
-    /// Whether all that a glance shows but `ctime` is what `node` says: identity, kind, size, links, mode, owner, mtime.
+    /// When its content was last modified.
+    pub fn mtime(&self) -> Timestamp {
+        timestamp(self.0.stx_mtime)
+    }
+
+    /// Whether all that a glance shows but `ctime` is what `node` says: identity, links and what it looks like.
     pub fn agrees_with(&self, node: &Node) -> bool {
-        let (stat, entry) = (&self.0, &node.entry);
-        node.inode == self.inode()
-            && node.nlink == stat.stx_nlink
-            && (entry.uid, entry.gid) == (stat.stx_uid, stat.stx_gid)
+        node.inode == self.inode() && node.nlink == self.0.stx_nlink && self.looks_like(&node.entry)
+    }
+
+    /// Whether kind, size, mode, owner and mtime are what `entry` says.
+    pub fn looks_like(&self, entry: &Entry) -> bool {
+        let stat = &self.0;
+        (entry.uid, entry.gid) == (stat.stx_uid, stat.stx_gid)
             && entry.mode == u32::from(stat.stx_mode) & 0o7777
-            && entry.mtime == timestamp(stat.stx_mtime)
+            && entry.mtime == self.mtime()
             && self.is_of_kind(&entry.kind)
     }
 

@@ -68,6 +68,12 @@ impl Root {
         }
     }
 
+    /// Protects these paths and no others.
+    pub fn set_protected(&mut self, paths: impl IntoIterator<Item = RootPath>) {
+        self.protected.clear();
+        paths.into_iter().for_each(|path| self.protect(path));
+    }
+
     /// All that was protected.
     pub fn protected(&self) -> &[RootPath] {
         &self.protected

@@ -50,11 +50,14 @@ impl Tree {
 
     /// The entries of the directory `path` alone, in the order of their names.
     pub fn children(&self, path: &RootPath) -> Children<'_> {
-        let mut prefix = path.as_bytes().to_vec();
-        if !path.is_root() {
-            prefix.push(b'/');
-        }
+        let prefix = prefix_of(path);
         Children { tree: self, range: self.from(&prefix), length: prefix.len(), prefix }
+    }
+
+    /// The same from the entry `first` on.
+    pub fn children_from(&self, path: &RootPath, first: &RootPath) -> Children<'_> {
+        let prefix = prefix_of(path);
+        Children { tree: self, range: self.from(first.as_bytes()), length: prefix.len(), prefix }
     }
 
     fn from(&self, key: &[u8]) -> btree_map::Range<'_, RootPath, Node> {
@@ -120,6 +123,15 @@ impl Children<'_> {
     }
 }
 
+/// What all that is below `path` begins with.
+fn prefix_of(path: &RootPath) -> Vec<u8> {
+    let mut prefix = path.as_bytes().to_vec();
+    if !path.is_root() {
+        prefix.push(b'/');
+    }
+    prefix
+}
+
 /// The range of keys strictly below `path`: they all begin with `path/`, and `0` is the byte after `/`.
 fn bounds_below(path: &RootPath) -> (Bound<RootPath>, Bound<RootPath>) {
     if path.is_root() {
@@ -164,6 +176,10 @@ mod tests {
         let of = path(of);
         let found: Vec<&[u8]> = tree.children(&of).map(|(_, name, _)| name).collect();
         assert_eq!(found, expected.iter().map(|name| name.as_bytes()).collect::<Vec<_>>(), "{of}");
+        for (at, (first, ..)) in tree.children(&of).enumerate() {
+            let rest: Vec<&[u8]> = tree.children_from(&of, first).map(|(_, name, _)| name).collect();
+            assert_eq!(rest, found[at..], "{of} from {first}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use changes::{Change, ChangeSet};
 pub use clock::{Guard, Tick};
 pub use content::{Stamp, digest};
 pub use diff::{Diff, diff};
-pub use sweep::{SweepOptions, Swept, sweep};
+pub use sweep::{Attributes, SweepOptions, Swept, sweep};
 pub use trust::{Distrust, ctime_tells};
 
 use silt_watcher::Nominated;

@@ -51,7 +51,16 @@ impl LayoutSource {
 }
 
 /// Reads the image of `source` that runs on `platform`, and copies its layers into `blobs`. Every byte is checked.
+///
+/// It is read as a base: annotations of its manifest are left behind.
 pub fn read(source: &LayoutSource, platform: &Platform, blobs: &BlobDir) -> Result<Image, Error> {
+    let mut image = read_as_is(source, platform, blobs)?;
+    image.annotations.clear();
+    Ok(image)
+}
+
+/// The same with the annotations of its manifest, to be passed on as it is.
+pub fn read_as_is(source: &LayoutSource, platform: &Platform, blobs: &BlobDir) -> Result<Image, Error> {
     let layout = LayoutDir::open(&source.path)?;
     let at = |error: &dyn std::fmt::Display| Error::Invalid(format!("OCI layout {}: {error}", source.path.display()));
     let version: serde_json::Value =
@@ -63,7 +72,9 @@ pub fn read(source: &LayoutSource, platform: &Platform, blobs: &BlobDir) -> Resu
     let manifest = resolve(&layout, select(&layout, index, source, platform)?, platform, MAX_DEPTH)?;
     Image::check_config_type(&manifest.config.media_type).map_err(|e| at(&e))?;
     let config = layout.read_blob(&manifest.config)?;
-    let image = Image::from_parts(manifest, &config, platform, None).map_err(|e| at(&e))?;
+    let annotations = manifest.annotations.clone();
+    let mut image = Image::from_parts(manifest, &config, platform, None).map_err(|e| at(&e))?;
+    image.annotations = annotations;
     for layer in image.layers() {
         let file = layout.open_blob(&layer.descriptor.digest)?;
         blobs.copy_in(&layer.descriptor, file, layout.path())?;

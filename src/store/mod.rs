@@ -4,14 +4,16 @@
 //! holds a whole layer in memory, and nothing knows registries or flags.
 
 mod archive;
+mod archive_read;
 mod blobs;
 mod layout;
 mod layout_dir;
 
 pub use archive::write as write_archive;
+pub use archive_read::read as read_archive;
 pub(crate) use blobs::check_bytes;
 pub use blobs::{BlobDir, BlobWriter};
-pub use layout::{LayoutSource, read as read_layout, write as write_layout};
+pub use layout::{LayoutSource, read as read_layout, read_as_is as read_layout_as_is, write as write_layout};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,14 +1,12 @@
 //! The executor where kaniko runs: in a container with Docker's capabilities and filter, building in the container's own root.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
-use crate::support::container::{CAPABILITY_MASK, Engine};
-use crate::support::executor::{Build, EXECUTOR};
-use crate::support::registry::Registry;
+use crate::support::container::CAPABILITY_MASK;
+use crate::support::executor::Build;
 use crate::support::tree::{Times, assert_same, list, moment};
-use crate::support::{Machine, bases, image, machine, run};
+use crate::support::trial::trial;
+use crate::support::{bases, image, run};
 
 const DOCKERFILE: &str = r#"FROM base AS tools
 RUN mkdir /out && echo tool > /out/tool && rm -r /usr/share
@@ -21,44 +19,6 @@ COPY --from=tools /out/ /usr/local/
 USER user
 RUN id -u > ~/who
 "#;
-
-/// The program in the container must not need the machine's libraries, and sees nothing of the machine but these mounts.
-struct Trial {
-    engine: Engine,
-    registry: Registry,
-    context: tempfile::TempDir,
-    base: String,
-    _machine: fs::File,
-}
-
-fn trial(dockerfile: &str) -> Trial {
-    let machine = machine(Machine::Shared);
-    let (engine, registry, context) = (Engine::new(), Registry::start(), crate::support::scratch());
-    engine.executor_image(Path::new(EXECUTOR), "silt");
-    fs::write(context.path().join("Dockerfile"), dockerfile).unwrap();
-    fs::write(context.path().join("file"), "x").unwrap();
-    let base = registry.name("base:1");
-    image::copy(&format!("oci:{}:latest", bases::busybox().display()), &format!("docker://{base}"));
-    Trial { engine, registry, context, base, _machine: machine }
-}
-
-impl Trial {
-    /// `podman run` with the context at /workspace and the base as a layout at /base, both read-only.
-    fn container(&self, options: &[&str]) -> Command {
-        let mut command = self.engine.container();
-        command.arg("--volume").arg(format!("{}:/workspace:ro", self.context.path().display()));
-        command.arg("--volume").arg(format!("{}:/base:ro", bases::busybox().display()));
-        command.args(options).arg("silt");
-        command
-    }
-
-    /// The same with the program's arguments.
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.container(&[]);
-        command.args(args);
-        command
-    }
-}
 
 #[test]
 fn a_build_in_the_root_of_a_container_is_that_of_a_build_root() {

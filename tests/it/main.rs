@@ -5,25 +5,44 @@
 
 mod agreement;
 mod architecture;
+mod command_line;
 mod container;
+mod credentials;
+mod crowd;
 mod differ;
+mod edges;
 mod events;
 mod failures;
 mod instructions;
+mod losses;
+mod machine;
 mod mapper;
+mod modes;
 mod mounted;
 mod mounts;
 mod multistage;
+mod old_kernel;
 mod operations;
 mod outputs;
+mod pod;
+mod protected;
 mod recorders;
 mod registry;
+// tests/cells uses the rest of it.
+#[allow(dead_code)]
 mod replay;
 mod root;
 mod run;
 mod scale;
+mod settling;
 mod signals;
+// tests/cells uses the rest of it.
+#[allow(dead_code)]
+mod stage;
 mod support;
 mod sweep;
+mod transport;
 mod trust;
+// tests/cells uses the rest of it.
+#[allow(dead_code)]
 mod world;

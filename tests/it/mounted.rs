@@ -21,12 +21,9 @@ pub enum FileSystem {
 
 /// Runs `work` with a new file system of that kind and a scratch directory on a tmpfs, both empty, both gone afterwards.
 pub fn on(kind: FileSystem, work: impl FnOnce(&Path, &Path) + Send) {
-    let in_namespace = || {
-        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace needs root");
-        run(Command::new("mount").args(["--make-rprivate", "/"]));
-        let dir = tempfile::tempdir().expect("tempdir");
-        let scratch = Mounted::new(dir.path().join("scratch"), Command::new("mount").args(["-t", "tmpfs", "tmpfs"]));
-        let mounted = Mounted::new(dir.path().join("fs"), &mut mount(kind, &scratch.0));
+    privately(|dir| {
+        let scratch = Mounted::new(dir.join("scratch"), Command::new("mount").args(["-t", "tmpfs", "tmpfs"]));
+        let mounted = Mounted::new(dir.join("fs"), &mut mount(kind, &scratch.0));
         fs::create_dir(scratch.0.join("work")).expect("mkdir");
         match kind {
             FileSystem::Overlay => {
@@ -36,9 +33,19 @@ pub fn on(kind: FileSystem, work: impl FnOnce(&Path, &Path) + Send) {
             }
             _ => work(&mounted.0, &scratch.0.join("work")),
         }
+    });
+}
+
+/// Runs `work` with an empty directory, in a mount namespace of its own.
+pub fn privately<T: Send>(work: impl FnOnce(&Path) -> T + Send) -> T {
+    let in_namespace = || {
+        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace needs root");
+        run(Command::new("mount").args(["--make-rprivate", "/"]));
+        let dir = tempfile::tempdir().expect("tempdir");
+        work(dir.path())
     };
     let outcome = std::thread::scope(|scope| scope.spawn(in_namespace).join());
-    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// An overlay at `merged` in `dir`, over its `lower`, which must be there, with an empty upper directory.
@@ -55,6 +62,11 @@ pub fn overlay(dir: &Path) -> Mounted {
 
 /// The command that mounts such a file system, but for its last argument.
 fn mount(kind: FileSystem, scratch: &Path) -> Command {
+    mount_sized(kind, scratch, 1)
+}
+
+/// The same, with a disk of so many times the usual size. `scratch` is for its `image`.
+pub fn mount_sized(kind: FileSystem, scratch: &Path, times: u64) -> Command {
     let mut command = Command::new("mount");
     let (megabytes, make): (u64, &[&str]) = match kind {
         FileSystem::Tmpfs => {
@@ -67,7 +79,7 @@ fn mount(kind: FileSystem, scratch: &Path) -> Command {
         FileSystem::Btrfs => (128, &["mkfs.btrfs", "-q"]),
     };
     let image = scratch.join("image");
-    File::create(&image).and_then(|file| file.set_len(megabytes << 20)).expect("an image");
+    File::create(&image).and_then(|file| file.set_len((megabytes * times) << 20)).expect("an image");
     run(Command::new(make[0]).args(&make[1..]).arg(&image));
     command.args(["-o", "loop"]).arg(image);
     command
@@ -77,7 +89,8 @@ fn mount(kind: FileSystem, scratch: &Path) -> Command {
 pub struct Mounted(PathBuf);
 
 impl Mounted {
-    fn new(place: PathBuf, mount: &mut Command) -> Self {
+    /// Mounts at a new directory.
+    pub fn new(place: PathBuf, mount: &mut Command) -> Self {
         fs::create_dir(&place).expect("mkdir");
         Mounted::over(&place, mount)
     }

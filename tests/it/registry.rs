@@ -14,13 +14,13 @@ use crate::support::registry::{Registry, free_port};
 use crate::support::{bases, image, run, scratch};
 
 /// The busybox base with a layer of our own, and a store that holds all its layers.
-struct Sample {
-    dir: tempfile::TempDir,
-    blobs: BlobDir,
-    image: Image,
+pub struct Sample {
+    pub dir: tempfile::TempDir,
+    pub blobs: BlobDir,
+    pub image: Image,
 }
 
-fn sample() -> Sample {
+pub fn sample() -> Sample {
     let dir = scratch();
     let blobs = BlobDir::create(&dir.path().join("store")).unwrap();
     let source = LayoutSource::parse(&format!("{}:latest", bases::busybox().display())).unwrap();
@@ -30,7 +30,7 @@ fn sample() -> Sample {
 }
 
 /// Adds a layer with one file, whose name and content is `name`.
-fn append(image: &mut Image, blobs: &BlobDir, dir: &Path, name: &str) {
+pub fn append(image: &mut Image, blobs: &BlobDir, dir: &Path, name: &str) {
     fs::write(dir.join(name), name).unwrap();
     let tar = dir.join("layer.tar");
     run(Command::new("tar").arg("--create").arg("--file").arg(&tar).arg("--directory").arg(dir).arg(name));
@@ -43,19 +43,19 @@ fn append(image: &mut Image, blobs: &BlobDir, dir: &Path, name: &str) {
     image.append(layer, diff_id, history).unwrap();
 }
 
-fn client() -> Client {
+pub fn client() -> Client {
     Client::new(Policy::default()).unwrap()
 }
 
-fn reference(name: &str) -> Reference {
+pub fn reference(name: &str) -> Reference {
     name.parse().unwrap()
 }
 
-fn marker(from: &str) -> String {
+pub fn marker(from: &str) -> String {
     fs::read_to_string(image::unpack(from).tree().join("marker")).unwrap()
 }
 
-fn fails<T>(result: Result<T, Error>, said: &[&str]) {
+pub fn fails<T>(result: Result<T, Error>, said: &[&str]) {
     let error = result.err().expect("an error").to_string();
     assert!(!error.contains('\n') && said.iter().all(|text| error.contains(text)), "{error:?} lacks one of {said:?}");
 }
@@ -143,7 +143,7 @@ fn what_is_not_there_is_named() {
 }
 
 /// A layout with the tag `latest` on an index of an image for this machine and one for another.
-fn index_layout(sample: &Sample) -> std::path::PathBuf {
+pub fn index_layout(sample: &Sample) -> std::path::PathBuf {
     let layout = sample.dir.path().join("index");
     let mut manifests = Vec::new();
     for platform in [Platform::host(), "linux/s390x".parse().unwrap()] {

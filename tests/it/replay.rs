@@ -19,6 +19,7 @@ pub struct Replay {
     pub baseline: Baseline,
     copy: Root,
     copied: Tree,
+    layers: Vec<(layer::Layer, Vec<u8>)>,
 }
 
 /// Why a sequence is not as it must be.
@@ -31,7 +32,18 @@ impl Replay {
         let root = Root::open(world.root()).expect("root");
         let copy = Root::open(copy).expect("copy");
         let (baseline, copied) = (Baseline::default(), Tree::default());
-        Replay { world, root, baseline, copy, copied }
+        Replay { world, root, baseline, copy, copied, layers: Vec::new() }
+    }
+
+    /// Goes over to a root below another `dir`; it must be begun there.
+    pub fn enter(&mut self, dir: &Path) {
+        self.world.enter(dir);
+        self.root = Root::open(self.world.root()).expect("root");
+    }
+
+    /// The layers since it was begun, the base's first, with their bytes.
+    pub fn layers(&self) -> &[(layer::Layer, Vec<u8>)] {
+        &self.layers
     }
 
     /// Begins anew with what `base` builds as the base.
@@ -44,6 +56,7 @@ impl Replay {
     /// Begins anew with what stands in the root as the base.
     pub fn begin_as_it_is(&mut self) {
         self.world.note("-- base");
+        self.layers.clear();
         silt::rootfs::clear(&self.copy).expect("clear");
         self.copied = Unpacker::new(&self.copy).expect("unpacker").finish().expect("empty");
         self.baseline = Baseline::default();
@@ -93,14 +106,39 @@ impl Replay {
     /// Writes the layer of `diff`, puts it on the copy and lets the record follow. Then base + layer = tree, and the record
     /// is what a walk would find.
     pub fn follow(&mut self, diff: Diff) -> Verdict {
+        self.put(diff)?;
+        self.is_faithful()
+    }
+
+    /// The same where the disk may hold more than `diff` knows.
+    pub fn put(&mut self, diff: Diff) -> Verdict {
         let layer = self.put_on_copy(&diff.changes).map_err(|error| format!("{error:#}"))?;
         self.baseline.apply(diff, &layer.contents);
-        let mut tree = shown(&walked(&self.root));
-        tree.retain(|path, _| self.is_carried(path));
-        same("the tree and the layers", &tree, &shown(&walked(&self.copy)))?;
+        Ok(())
+    }
+
+    /// Whether the layers make the tree, and the record is what a walk would find.
+    pub fn is_faithful(&self) -> Verdict {
+        same("the tree and the layers", &self.carried_tree(), &shown(&walked(&self.copy)))?;
         let found = walked_beside(&self.root, self.baseline.tree());
         same("the record and the disk", &by_path(self.baseline.tree()), &by_path(found.tree()))?;
         if self.baseline == found { Ok(()) } else { Err("the record has other inodes than the disk".into()) }
+    }
+
+    /// Whether `other`, made of the layers by a program that leaves out attributes with an empty value, shows the tree.
+    pub fn is_shown_by(&self, other: &Root) -> Verdict {
+        let sparse = |mut tree: BTreeMap<RootPath, (Entry, RootPath)>| {
+            tree.values_mut().for_each(|(entry, _)| entry.xattrs.retain(|_, value| !value.is_empty()));
+            tree
+        };
+        same("the tree and the unpacked image", &sparse(self.carried_tree()), &sparse(shown(&walked(other))))
+    }
+
+    /// What the layers so far must show of the tree.
+    fn carried_tree(&self) -> BTreeMap<RootPath, (Entry, RootPath)> {
+        let mut tree = shown(&walked(&self.root));
+        tree.retain(|path, _| self.is_carried(path));
+        tree
     }
 
     fn put_on_copy(&mut self, changes: &ChangeSet) -> anyhow::Result<layer::Layer> {
@@ -111,6 +149,7 @@ impl Replay {
         let mut unpacker = Unpacker::over(&self.copy, std::mem::take(&mut self.copied));
         unpacker.layer(codec::decode(&blob[..])?)?;
         self.copied = unpacker.finish()?;
+        self.layers.push((layer.clone(), blob));
         Ok(layer)
     }
 }

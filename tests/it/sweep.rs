@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use silt::snapshot::{Guard, SweepOptions, Tick, sweep};
+use silt::snapshot::{Attributes, Guard, SweepOptions, Tick, sweep};
 use silt_watcher::Nominated;
 
 use crate::agreement::{Compared, Nominates, sequence};
@@ -104,7 +104,7 @@ fn misses_something(options: SweepOptions) -> bool {
 
 #[test]
 fn ctime_is_needed() {
-    assert!(misses_something(SweepOptions { ctime: false, ..SweepOptions::default() }));
+    assert!(misses_something(SweepOptions { attributes: Attributes::AllButCtime, ..SweepOptions::default() }));
 }
 
 /// With ticks so long that a step and the record before it are in one.

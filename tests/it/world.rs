@@ -1,5 +1,6 @@
 //! A root to which operations are done. One that cannot be done does nothing. Names are few, so that operations meet.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, lchown, symlink};
@@ -7,6 +8,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, XattrFlags};
+
+use silt_watcher::Inode;
 
 use crate::mapper::Mapper;
 use crate::operations::{Operation, Verb};
@@ -17,6 +20,7 @@ pub struct World {
     outside: PathBuf,
     mapper: Mapper,
     log: Vec<String>,
+    linked: HashSet<Inode>,
 }
 
 const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "a-1", "a.b", "\u{fc}"];
@@ -28,10 +32,8 @@ type Done = io::Result<()>;
 impl World {
     /// `root` and `outside` below `dir`, made if they are missing.
     pub fn new(dir: &Path) -> Self {
-        let (root, outside) = (dir.join("root"), dir.join("outside"));
-        fs::create_dir_all(&root).expect("mkdir");
-        fs::create_dir_all(&outside).expect("mkdir");
-        World { root, outside, mapper: Mapper::start(), log: Vec::new() }
+        let (root, outside) = made(dir);
+        World { root, outside, mapper: Mapper::start(), log: Vec::new(), linked: HashSet::new() }
     }
 
     /// Empties both directories and forgets what was done.
@@ -43,6 +45,19 @@ impl World {
         }
         fs::set_permissions(&self.root, PermissionsExt::from_mode(0o755)).expect("chmod");
         self.log.clear();
+        self.linked.clear();
+    }
+
+    /// Goes over to those below another `dir`, as they are.
+    pub fn enter(&mut self, dir: &Path) {
+        (self.root, self.outside) = made(dir);
+        self.log.clear();
+        self.linked.clear();
+    }
+
+    /// The files that got another name since the last call. Some of them may be written through a name that nobody knows.
+    pub fn take_linked(&mut self) -> HashSet<Inode> {
+        std::mem::take(&mut self.linked)
     }
 
     pub fn root(&self) -> &Path {
@@ -197,21 +212,29 @@ impl World {
         };
         self.say(o, &file, Some(&place));
         match o.verb {
-            Verb::HardLink => fs::hard_link(file, place),
+            Verb::HardLink => self.second_name(&file, &place),
             Verb::LinkFromOutside => {
                 remove(&place)?;
-                fs::hard_link(file, &place)?;
+                self.second_name(&file, &place)?;
                 write_through(&place, o.c)
             }
             _ => {
                 fs::create_dir(&place)?;
-                fs::hard_link(file, place.join("x"))?;
+                self.second_name(&file, &place.join("x"))?;
                 let written = write_through(&place.join("x"), o.c);
                 fs::remove_file(place.join("x"))?;
                 fs::remove_dir(place)?;
                 written
             }
         }
+    }
+
+    /// A hard link. On an overlay that may give the file another inode.
+    fn second_name(&mut self, file: &Path, place: &Path) -> Done {
+        self.linked.insert(inode(file)?);
+        fs::hard_link(file, place)?;
+        self.linked.extend([inode(file)?, inode(place)?]);
+        Ok(())
     }
 
     fn attribute(&mut self, o: &Operation) -> Done {
@@ -326,6 +349,19 @@ impl World {
         }
         Ok(found.swap_remove(number % found.len()))
     }
+}
+
+/// `root` and `outside` below `dir`, made if they are missing.
+fn made(dir: &Path) -> (PathBuf, PathBuf) {
+    let (root, outside) = (dir.join("root"), dir.join("outside"));
+    fs::create_dir_all(&root).expect("mkdir");
+    fs::create_dir_all(&outside).expect("mkdir");
+    (root, outside)
+}
+
+/// What stands at `path`, links not followed.
+pub fn inode(path: &Path) -> io::Result<Inode> {
+    Inode::of(rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())?)
 }
 
 fn list(dir: &Path, wanted: &dyn Fn(&fs::FileType) -> bool, found: &mut Vec<PathBuf>) -> Done {

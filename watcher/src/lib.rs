@@ -34,6 +34,7 @@ mod sys;
 pub use budget::Scarce;
 pub use dirwatch::DirWatch;
 pub use inode::Inode;
+pub use mounts::mount_points;
 pub use options::{EventClass, EventClasses, Options};
 pub use recorder::Recorder;
 pub use recording::{Directories, Lost, Nominated, PathSet, Recording};

@@ -24,6 +24,12 @@ impl Mounts {
     }
 }
 
+/// The mount points that a table in the form of mountinfo names, as they are: any bytes.
+pub fn mount_points(table: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let fields = |line: &'_ [u8]| line.split(|byte| *byte == b' ').nth(4).map(unescape);
+    table.split(|byte| *byte == b'\n').filter_map(fields)
+}
+
 /// The identifying fields of one line, if its mount point is at or below `root`.
 fn mount_below(line: &[u8], root: &[u8]) -> Option<Vec<u8>> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').take(5).collect();
@@ -80,6 +86,12 @@ mod tests {
         check(b"/build/a", &[]);
         check(b"/proc/1", &[]);
         assert_eq!(Mounts::parse(TABLE, b"/").0.len(), 5);
+    }
+
+    #[test]
+    fn a_mount_point_is_any_bytes() {
+        let table = b"1 0 0:1 / / rw - t t rw\n2 1 0:2 / /a\xff\\012 rw - t t rw\nbroken\n";
+        assert_eq!(mount_points(table).collect::<Vec<_>>(), [b"/".to_vec(), b"/a\xff\n".to_vec()]);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 #[path = "it/budget.rs"]
 mod budget;
+#[path = "it/changes.rs"]
+mod changes;
 #[path = "it/dirwatch.rs"]
 mod dirwatch;
 #[path = "it/disk.rs"]

@@ -36,8 +36,11 @@ impl Scene {
     }
 
     fn open(&self, mode: SnapshotMode, choice: RecorderChoice) -> Nominator {
-        let wanted = Wanted { choice, verify: Verify::Off, runs: 2 };
-        Nominator::open(mode, &wanted, &self.root, self.dir.path().join("scratch"), &self.baseline).expect("opens")
+        self.open_with(&Wanted { mode, choice, ..wanted() })
+    }
+
+    fn open_with(&self, wanted: &Wanted) -> Nominator {
+        Nominator::open(wanted, &self.root, self.dir.path().join("scratch"), &self.baseline).expect("opens")
     }
 
     /// Changes `f` and says what is answered.
@@ -46,6 +49,13 @@ impl Scene {
         std::fs::write(self.dir.path().join("root/f"), "2").expect("write");
         nominator.take(&self.root, &self.baseline)
     }
+}
+
+/// The defaults, for a stage with two steps.
+fn wanted() -> Wanted {
+    let (verify, snapshots) = (Verify::Off, Snapshots::EachStep);
+    let (mode, choice, options) = (SnapshotMode::Events, RecorderChoice::Auto, Options::default());
+    Wanted { mode, choice, verify, snapshots, runs: 2, options }
 }
 
 fn names_f(candidates: &Candidates) -> bool {
@@ -57,7 +67,7 @@ fn only_a_complete_recording_narrows_the_look() {
     assert!(matches!(complete(Recording::Complete(Nominated::default())), Ok(Candidates::Only(_))));
     assert!(complete(Recording::Partial(Nominated::default())).is_err());
     let why = complete(Recording::Incomplete { why: Lost::Overflow }).expect_err("lost");
-    assert!(why.as_deref().is_some_and(|why| why.contains("overflowed")), "{why:?}");
+    assert!(why.contains("overflowed"), "{why}");
 }
 
 #[test]
@@ -67,7 +77,8 @@ fn what_was_asked_for_is_used() {
         let answer = scene.step(&mut scene.open(mode, choice));
         assert_eq!((answer.recorder, answer.why), (recorder, None));
         assert_eq!(names_f(&answer.candidates), recorder != "full");
-        assert_eq!(answer.stats, if recorder == "sweep" { 2 } else { 0 });
+        assert_eq!(answer.stats, if ["sweep", "redo", "time"].contains(&recorder) { 2 } else { 0 });
+        assert_eq!(answer.lost, None);
     };
     check(SnapshotMode::Events, RecorderChoice::Auto, "fanotify");
     check(SnapshotMode::Events, RecorderChoice::Fanotify, "fanotify");
@@ -75,6 +86,8 @@ fn what_was_asked_for_is_used() {
     check(SnapshotMode::Events, RecorderChoice::Sweep, "sweep");
     check(SnapshotMode::Events, RecorderChoice::Full, "full");
     check(SnapshotMode::Full, RecorderChoice::Sweep, "full");
+    check(SnapshotMode::Redo, RecorderChoice::Auto, "redo");
+    check(SnapshotMode::Time, RecorderChoice::Auto, "time");
 }
 
 /// A link in a new directory, written through and removed: watches hear nothing of the file.
@@ -105,7 +118,7 @@ fn what_watches_do_not_hear_of_is_found_when_the_stage_is_settled() {
 fn watches_pay_in_a_large_tree_with_several_steps() {
     let small = Scene::on_disk();
     let check = |baseline: &Baseline, verify, runs, expected| {
-        let wanted = Wanted { choice: RecorderChoice::Auto, verify, runs };
+        let wanted = Wanted { verify, runs, ..wanted() };
         let scratch = small.dir.path().join("scratch");
         let source = Source::without_mark(&wanted, &small.root, &scratch, baseline, "why".to_owned());
         assert_eq!(matches!(source, Source::Dirwatch { .. }), expected, "{runs} steps, {verify:?}");
@@ -114,11 +127,15 @@ fn watches_pay_in_a_large_tree_with_several_steps() {
     let mut tree = small.baseline.tree().clone();
     let path = |name: &str| RootPath::clean(name).expect("path");
     let file = tree.get(&path("f")).expect("recorded").clone();
-    (0..MANY).for_each(|number| drop(tree.insert(path(&format!("x{number}")), file.clone())));
+    (0..source::MANY).for_each(|number| drop(tree.insert(path(&format!("x{number}")), file.clone())));
     let large = Baseline::new(tree);
     check(&large, Verify::Off, 2, true);
     check(&large, Verify::Off, 1, false);
-    check(&large, Verify::EachStep, 2, false);
+    check(&large, Verify::Each, 2, false);
+    let single = Wanted { snapshots: Snapshots::EachStage, runs: 9, ..wanted() };
+    let scratch = small.dir.path().join("scratch");
+    let source = Source::without_mark(&single, &small.root, &scratch, &large, "why".to_owned());
+    assert!(matches!(source, Source::Sweep { .. }), "one sweep comes in any case");
 }
 
 #[test]
@@ -127,6 +144,61 @@ fn a_sweep_on_tmpfs_is_a_walk_and_says_why() {
     let answer = scene.step(&mut scene.open(SnapshotMode::Events, RecorderChoice::Sweep));
     assert_eq!(answer.recorder, "full");
     assert!(answer.why.is_some_and(|why| why.contains("tmpfs")));
+}
+
+/// More is heard of than may be kept in memory.
+#[test]
+fn a_recording_that_grows_too_large_is_swept() {
+    for choice in [RecorderChoice::Fanotify, RecorderChoice::Dirwatch] {
+        let scene = Scene::on_disk();
+        let options = Options { memory: 20_000, ..Options::default() };
+        let mut nominator = scene.open_with(&Wanted { choice, options, ..wanted() });
+        nominator.start(&scene.root, &scene.baseline);
+        (0..1000).for_each(|number| {
+            std::fs::write(scene.dir.path().join(format!("root/{number}")), "").expect("write");
+        });
+        let answer = nominator.take(&scene.root, &scene.baseline);
+        assert_eq!((answer.recorder, answer.stats), ("sweep", 2), "{choice:?}");
+        assert!(answer.lost.is_some_and(|lost| lost.contains("more than 20000 bytes")), "{choice:?}");
+        let Candidates::Only(nominated) = answer.candidates else { panic!("everything") };
+        assert_eq!(nominated.trees.len(), 1000, "{choice:?}");
+        assert!(nominator.settle(&scene.root, &scene.baseline).is_none(), "the sweep was of everything");
+    }
+}
+
+/// Watches that answer for the only snapshot of a stage are settled by the sweep at once.
+#[test]
+fn one_snapshot_of_a_stage_leaves_nothing_to_settle() {
+    let scene = Scene::on_disk();
+    let mut nominator = scene.open(SnapshotMode::Events, RecorderChoice::Dirwatch);
+    nominator.start(&scene.root, &scene.baseline);
+    std::fs::write(scene.dir.path().join("root/f"), "2").expect("write");
+    let answer = nominator.take_settled(&scene.root, &scene.baseline);
+    assert!(names_f(&answer.candidates) && answer.events > 0 && answer.lost.is_none());
+    assert_eq!(answer.recorder, "sweep");
+    assert!(nominator.is_settled());
+}
+
+/// New directories do not fit into what may be watched.
+#[test]
+fn watches_that_are_refused_later_are_given_up_and_made_up_for() {
+    let scene = Scene::on_disk();
+    let options = Options { watches: Some(3), ..Options::default() };
+    let mut nominator = scene.open_with(&Wanted { choice: RecorderChoice::Dirwatch, options, ..wanted() });
+    assert_eq!(scene.step(&mut nominator).recorder, "dirwatch");
+    let directory = |name: &str| {
+        let path = scene.dir.path().join("root").join(name);
+        std::fs::create_dir(&path).expect("mkdir");
+        let inode = Inode::of(std::fs::File::open(&path).expect("open")).expect("stat");
+        (RootPath::clean(name).expect("path"), inode)
+    };
+    nominator.follow(&scene.root, vec![directory("a")]);
+    assert!(nominator.given_up.is_none());
+    nominator.follow(&scene.root, vec![directory("b")]);
+    let settled = nominator.settle(&scene.root, &scene.baseline).expect("something to settle");
+    assert_eq!(settled.recorder, "sweep");
+    let lost = settled.lost.expect("a reason");
+    assert!(lost.contains("new directories cannot be watched: 4 inotify watches are needed, 3 may be taken"), "{lost}");
 }
 
 /// The marker of the recorder cannot be made, so that its recording is lost.
@@ -142,6 +214,7 @@ fn after_a_loss_the_tree_is_swept_or_walked() {
         assert_eq!(answer.recorder, recorder);
         let why = answer.why.unwrap_or_default();
         assert!(why.contains("lost") && why.contains(reason), "{why}");
+        assert!(answer.lost.is_some_and(|lost| why.contains(&lost)), "{why}");
     };
     check(Scene::on_disk(), "sweep", "");
     check(Scene::on_tmpfs(), "full", "tmpfs");

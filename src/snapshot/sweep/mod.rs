@@ -4,6 +4,8 @@
 //! owner, mtime or ctime; as a tree, if it is a directory that the record does not have. A directory whose own times did not
 //! move has the entries that it had, so only the others are listed. Protected paths are left out.
 //!
+//! A directory of any size is shared by the threads, in pieces. Fewer attributes can be asked for, to compare with kaniko.
+//!
 //! It reads no content, so it nominates every change only where `ctime` tells of each: see [`super::ctime_tells`], and the
 //! rule of [`super::Guard`]. Nothing may write below the root meanwhile. It decides nothing.
 
@@ -25,13 +27,36 @@ use folder::Sweeper;
 /// Fewer paths than this are not worth a thread.
 const SHARE: usize = 2_000;
 
-/// How a sweep goes about it. All but the number of threads is for tests, which prove with it what a sweep needs.
+/// More threads than this are not started: a pod without a limit sees all cores of a node that it shares.
+const MOST: usize = 16;
+
+/// Which attributes nominate a path when they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attributes {
+    /// All that one call shows. This misses nothing.
+    All,
+    /// All but `ctime`, for tests: it misses changes.
+    AllButCtime,
+    /// mtime, size, mode and owner, by name alone, as kaniko's `redo`: it misses changes.
+    Redo,
+    /// mtime, by name alone, as kaniko's `time`: it misses changes.
+    Time,
+}
+
+impl Attributes {
+    /// Whether a name stands for the file, and no directory is passed over: kaniko keeps no inodes.
+    fn is_of_kaniko(self) -> bool {
+        matches!(self, Attributes::Redo | Attributes::Time)
+    }
+}
+
+/// How a sweep goes about it. Clock and ticks are for tests, which prove with them what a sweep needs.
 #[derive(Clone, Copy, Debug)]
 pub struct SweepOptions {
     /// How many threads; `None` for one a core, and fewer for small trees.
     pub threads: Option<NonZero<usize>>,
-    /// Whether `ctime` is compared.
-    pub ctime: bool,
+    /// What is compared.
+    pub attributes: Attributes,
     /// Whether files with a record as young as the step are nominated.
     pub racy: bool,
     /// The ticks of `ctime` and of the clock.
@@ -40,7 +65,7 @@ pub struct SweepOptions {
 
 impl Default for SweepOptions {
     fn default() -> Self {
-        SweepOptions { threads: None, ctime: true, racy: true, tick: Tick(1) }
+        SweepOptions { threads: None, attributes: Attributes::All, racy: true, tick: Tick(1) }
     }
 }
 
@@ -60,15 +85,16 @@ pub struct Swept {
 pub fn sweep(root: &Root, baseline: &Baseline, guard: &Guard, options: &SweepOptions) -> Result<Swept> {
     let worker = || Sweeper::new(root, baseline.tree(), guard.since, options);
     let mut first = worker();
-    let top = first.top()?;
+    let mut top = Vec::new();
+    first.top(&mut top)?;
     let threads = options.threads.map_or_else(|| threads_for(baseline.tree().len()), NonZero::get);
-    let sweepers = crew::share(threads, Vec::from_iter(top), worker, Sweeper::folder)?;
+    let sweepers = crew::share(threads, top, worker, Sweeper::piece)?;
     Ok(sweepers.into_iter().map(Sweeper::finish).fold(first.finish(), Swept::and))
 }
 
 fn threads_for(paths: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    cores.min(1 + paths / SHARE)
+    cores.min(1 + paths / SHARE).min(MOST)
 }
 
 impl Swept {

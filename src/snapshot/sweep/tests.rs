@@ -108,6 +108,60 @@ fn a_sweep_costs_one_stat_a_path() {
     assert_eq!(swept.stats, fixture.baseline.tree().len() as u64);
 }
 
+/// One directory with many entries: no thread has more than a piece of it to itself.
+#[test]
+fn a_large_directory_is_done_in_pieces() {
+    let fixture = Fixture::new("mkdir a a/1d z; seq -f a/%05g 5000 | xargs touch; echo > a/1d/x");
+    fixture.sh("echo > a/00300; echo > a/04999; rm a/03000; echo > a/new");
+    let options = SweepOptions { racy: false, ..SweepOptions::default() };
+    let (mut sweeper, since) = (Vec::new(), guard(&fixture).since);
+    let mut todo = Vec::new();
+    let mut worker = Sweeper::new(&fixture.root, fixture.baseline.tree(), since, &options);
+    worker.top(&mut todo).expect("top");
+    sweeper.push(worker.finish());
+    while let Some(piece) = todo.pop() {
+        let mut worker = Sweeper::new(&fixture.root, fixture.baseline.tree(), since, &options);
+        worker.piece(piece, &mut todo).expect("piece");
+        sweeper.push(worker.finish());
+    }
+    let most = sweeper.iter().map(|swept| swept.stats).max();
+    assert_eq!(most, Some(folder::PIECE as u64), "of {} pieces", sweeper.len());
+    let all = sweeper.into_iter().fold(Swept::default(), Swept::and);
+    assert_eq!(all.stats, fixture.baseline.tree().len() as u64, "each path once");
+    assert_eq!(render(&all.nominated), ["a", "a/00300", "a/03000", "a/04999", "a/new/"]);
+    assert_eq!(all.nominated, nominated(&fixture, &guard(&fixture), &options));
+}
+
+/// What kaniko's modes see of a change, and what they do not.
+#[test]
+fn kaniko_s_modes_miss_what_they_miss() {
+    let check = |step: &str, redo: &[&str], time: &[&str]| {
+        let fixture =
+            Fixture::new("mkdir -p a/b; echo 1 > a/f; echo 2 > a/g; echo 3 > a/b/h; touch -d @9 a/f a/g a/b a");
+        fixture.sh(step);
+        let with = |attributes| {
+            let options = SweepOptions { attributes, ..SweepOptions::default() };
+            render(&nominated(&fixture, &Guard::now(), &options))
+        };
+        assert_eq!(with(Attributes::Redo), redo, "redo: {step}");
+        assert_eq!(with(Attributes::Time), time, "time: {step}");
+        let all = SweepOptions { racy: false, ..SweepOptions::default() };
+        assert_ne!(nominated(&fixture, &guard(&fixture), &all), Nominated::default(), "{step}");
+    };
+    check("echo 2 > a/f", &["a/f"], &["a/f"]);
+    check("echo 2 > a/f; touch -d @9 a/f", &[], &[]);
+    check("echo 23 > a/f; touch -d @9 a/f", &["a/f"], &[]);
+    check("chmod 600 a/f", &["a/f"], &[]);
+    check("chown 7:7 a/f", &["a/f"], &[]);
+    check("setfattr -n user.x -v 1 a/f", &[], &[]);
+    check("ln -f a/f a/g; touch -d @9 a", &[], &[]);
+    check("rm a/f; touch -d @9 a", &["a/f"], &["a/f"]);
+    check("echo > a/new; touch -d @9 a", &["a/new/"], &["a/new/"]);
+    check("cp -a a x; rm -r a; mv x a; touch -r a .; touch -d @0 .", &[""], &[""]);
+    check("rm a/g; mkdir a/g; echo > a/g/x; touch -d @9 a/g a", &["a/g/"], &["a/g/"]);
+    check("rm -r a/b; echo > a/b; touch -d @9 a/b a", &["a/b"], &["a/b"]);
+}
+
 #[test]
 fn a_file_of_the_current_tick_is_looked_at() {
     let fixture = Fixture::new("echo 1 > old; sleep 0.05; echo 1 > young");

@@ -21,6 +21,11 @@ pub fn files(count: usize) -> PathBuf {
     base(&format!("files:{count}"), &format!("files-{count}"))
 }
 
+/// The busybox base and `count` names below `/names`, a hundred of them for each file, which takes less time to unpack.
+pub fn names(count: usize) -> PathBuf {
+    base(&format!("names:{count}"), &format!("names-{count}"))
+}
+
 /// Every base that was made so far.
 pub fn all() -> Vec<PathBuf> {
     let made = fs::read_dir(home()).into_iter().flatten();

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{repository, run, scratch};
 
 /// The capabilities that Docker gives a container, and no others.
-const CAPABILITIES: [&str; 14] = [
+pub const CAPABILITIES: [&str; 14] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "FOWNER",
@@ -39,8 +39,10 @@ impl Engine {
     pub fn new() -> Engine {
         let dir = scratch();
         let limits = "default_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]";
+        let capabilities = format!("default_capabilities = {CAPABILITIES:?}");
         let engine = "runtime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"";
-        fs::write(dir.path().join("containers.conf"), format!("[containers]\n{limits}\n[engine]\n{engine}\n")).unwrap();
+        let text = format!("[containers]\n{limits}\n{capabilities}\n[engine]\n{engine}\n");
+        fs::write(dir.path().join("containers.conf"), text).unwrap();
         fs::write(dir.path().join("policy.json"), "{\"default\": [{\"type\": \"insecureAcceptAnything\"}]}").unwrap();
         Engine { dir, run: tempfile::tempdir().unwrap() }
     }
@@ -74,19 +76,38 @@ impl Engine {
     /// Makes an image from images/Dockerfile with this program as the executor.
     pub fn executor_image(&self, executor: &Path, tag: &str) {
         let context = self.dir.path().join("context");
-        fs::create_dir_all(&context).unwrap();
-        fs::copy(executor, context.join("executor")).unwrap();
-        fs::copy("/etc/ssl/certs/ca-certificates.crt", context.join("ca-certificates.crt")).unwrap();
+        run(Command::new(repository().join("scripts/image-root.sh")).arg(executor).arg(&context));
+        self.build_image(&repository().join("images/Dockerfile"), &context, tag);
+    }
+
+    /// Makes an image from any Dockerfile without RUN.
+    pub fn build_image(&self, dockerfile: &Path, context: &Path, tag: &str) {
         let policy = format!("--signature-policy={}", self.dir.path().join("policy.json").display());
         let mut command = self.podman();
         command.args(["build", "--isolation=chroot", "--format=docker", &policy, "--tag", tag, "--file"]);
-        run(command.arg(repository().join("images/Dockerfile")).arg(&context));
+        run(command.arg(dockerfile).arg(context));
+    }
+
+    /// Has the pods of a manifest run, with what else it says. Their containers are called POD-CONTAINER.
+    pub fn play(&self, manifest: &str) {
+        let file = self.dir.path().join("manifest.yaml");
+        fs::write(&file, manifest).unwrap();
+        run(self.podman().args(["kube", "play"]).arg(&file));
+    }
+
+    /// Waits for the end of a container; its exit code and what it said.
+    pub fn ended(&self, name: &str) -> (i32, String) {
+        let code = run(self.podman().args(["wait", name]));
+        let said = self.podman().args(["logs", name]).output().unwrap();
+        let said = [said.stdout, said.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        (code.trim().parse().unwrap(), said)
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
         // Whatever a failed test left running must not keep its directory busy.
+        self.podman().args(["pod", "rm", "--all", "--force", "--time=0"]).output().ok();
         self.podman().args(["rm", "--all", "--force", "--time=0"]).output().ok();
     }
 }

@@ -25,6 +25,7 @@ pub struct Build {
     machine: File,
     prefix: Vec<OsString>,
     args: Vec<OsString>,
+    variables: Vec<(String, OsString)>,
 }
 
 impl Build {
@@ -38,7 +39,7 @@ impl Build {
         let machine = machine(wanted);
         let dir = scratch();
         fs::create_dir(dir.path().join("context")).unwrap();
-        let build = Build { dir, machine, prefix: Vec::new(), args: Vec::new() };
+        let build = Build { dir, machine, prefix: Vec::new(), args: Vec::new(), variables: Vec::new() };
         let place = |option: &str, name: &str| format!("--{option}={}", build.dir.path().join(name).display());
         let args =
             [place("context", "context"), place("build-root", "build"), place("dockerfile", "context/Dockerfile")];
@@ -67,6 +68,12 @@ impl Build {
     /// More arguments.
     pub fn args<T: Into<OsString>>(mut self, args: impl IntoIterator<Item = T>) -> Build {
         self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Build {
+        self.variables.push((name.to_owned(), value.into()));
         self
     }
 
@@ -108,6 +115,7 @@ impl Build {
         }
         let output = |name: &str| File::create(self.dir.path().join(name)).unwrap();
         command.args(&self.args).env("BENCHMARK_FILE", self.dir.path().join("benchmark.json"));
+        command.envs(self.variables);
         command.stdin(Stdio::null()).stdout(output("stdout")).stderr(output("stderr"));
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Running { child, dir: self.dir, layout, files, _machine: self.machine }

@@ -82,10 +82,15 @@ impl Unpacked {
 
     /// The names in each layer's tar, lowest layer first.
     pub fn layer_names(&self) -> Vec<Vec<String>> {
-        let manifest = self.manifest();
-        let layers = manifest["layers"].as_array().unwrap().iter();
-        layers.map(|layer| names(&blob_path(&self.layout(), layer["digest"].as_str().unwrap()))).collect()
+        layer_names(&self.layout())
     }
+}
+
+/// The names in the tar of each layer of a layout's only image, lowest layer first.
+pub fn layer_names(layout: &Path) -> Vec<Vec<String>> {
+    let manifest = manifest(layout);
+    let layers = manifest["layers"].as_array().unwrap().iter();
+    layers.map(|layer| names(&blob_path(layout, layer["digest"].as_str().unwrap()))).collect()
 }
 
 /// The only manifest of a layout.

@@ -1,11 +1,16 @@
 //! What the tests stand on: scratch directories, other programs, and who may use the machine at a time.
 
+pub mod authority;
 pub mod bases;
 pub mod container;
 pub mod executor;
+pub mod gateway;
 pub mod image;
+pub mod nginx;
 pub mod registry;
+pub mod tokens;
 pub mod tree;
+pub mod trial;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -34,6 +39,17 @@ pub fn run(command: &mut Command) -> String {
     let complaint = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{command:?}: {}\n{complaint}", done.status);
     String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+/// The same with something to read, and bytes back.
+pub fn piped(command: &mut Command, input: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    use std::process::Stdio;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let done = child.wait_with_output().unwrap();
+    assert!(done.status.success(), "{command:?}: {}", done.status);
+    done.stdout
 }
 
 /// How a test shares the machine with the others.

@@ -8,18 +8,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::RenameFlags;
 use silt_watcher::{DirWatch, EventClass, Inode, Lost, Nominated, Options, Recording, Refused};
 
+use crate::changes::{NOT_HEARD, OPERATIONS, append, build, deep};
 use crate::disk::{Disk, Kind};
-use crate::operations::{OPERATIONS, append, build, deep, judge};
+use crate::operations::judge;
 use crate::oracle::{Tree, partial};
 use crate::random::{Linked, Links, STEPS, step};
-
-/// The hole, which only a look at the whole tree closes: a file is written through a name in a directory that is not
-/// watched, or through one that is gone again, and inotify names no object. What is missed of each operation.
-const NOT_HEARD: &[(&str, &[&str])] = &[
-    ("transient link in a new directory", &["d/f", "Inode(\"d/f\")"]),
-    ("transient link in an old directory", &["d/f", "Inode(\"d/f\")"]),
-    ("link from outside", &["d/f", "Inode(\"d/f\")"]),
-];
 
 /// Opens a recorder for the root of `disk`.
 fn open(disk: &Disk, options: &Options) -> DirWatch {

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use silt_watcher::{Lost, Nominated, Options, Recorder};
 
+use crate::changes::build;
 use crate::disk::{Disk, Kind};
-use crate::operations::{build, open};
+use crate::operations::open;
 use crate::oracle::{Tree, complete, lost};
 
 #[test]

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use silt_watcher::{Inode, Options};
 
+use crate::changes::build;
 use crate::disk::{Disk, Kind};
-use crate::operations::{build, open};
+use crate::operations::open;
 use crate::oracle::{Tree, complete};
 
 /// A generator of numbers that only its seed decides (xorshift).

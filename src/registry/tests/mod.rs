@@ -1,11 +1,15 @@
 //! The client against registries that do what real ones rarely do. The everyday is in `tests/it/registry.rs`, with a real one.
 
+mod credentials;
+mod resumed;
+mod routes;
+mod several;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::fake::{Answer, Fake, Request};
-use super::transport::Timeouts;
-use super::{Client, Error, Policy};
+use super::{Backoff, Client, Error, Policy, Timeouts};
 use crate::oci::{
     Compression, Descriptor, DiffId, Digest, Encoded, Format, History, Image, MediaType, Platform, Reference,
 };
@@ -70,8 +74,14 @@ impl Sample {
 }
 
 fn client() -> Client {
+    Client::new(policy()).expect("a client")
+}
+
+/// The default but for its patience.
+fn policy() -> Policy {
     let [connect, stall, commit] = [1000, 400, 400].map(Duration::from_millis);
-    Client::with_timeouts(Policy::default(), Timeouts { connect, stall, commit }).expect("a client")
+    let backoff = Backoff { first: Duration::from_millis(1), ..Backoff::default() };
+    Policy { timeouts: Timeouts { connect, stall, commit }, backoff, ..Policy::default() }
 }
 
 fn reference(text: &str) -> Reference {
@@ -103,6 +113,27 @@ fn an_image_is_pulled_and_checked() {
     // What is here is not fetched again.
     sample.pull(&fake).expect("pulled");
     assert_eq!(fake.lines(&format!("GET /v2/some/app/blobs/{}", sample.layer.digest)).len(), 1);
+}
+
+#[test]
+fn a_digest_may_be_a_sha512() {
+    let sample = sample();
+    let mut hasher = crate::oci::Hasher::new(crate::oci::Algorithm::Sha512);
+    hasher.update(&sample.encoded.manifest);
+    let digest = hasher.finish();
+    let (asked, manifest) = (digest.clone(), sample.encoded.manifest.clone());
+    let fake = sample.fake(move |request, _| {
+        request.target.ends_with(asked.as_str()).then(|| Answer::new(200).body(manifest.clone()))
+    });
+    let name = reference(&fake.name(&format!("some/app@{digest}")));
+    let resolved = client().resolve(&name, &Platform::host()).expect("resolved");
+    assert_eq!(resolved.digest, digest);
+    let asked = digest.clone();
+    let fake =
+        sample.fake(move |request, _| request.target.ends_with(asked.as_str()).then(|| Answer::new(200).body("{}")));
+    let name = reference(&fake.name(&format!("some/app@{digest}")));
+    let error = client().resolve(&name, &Platform::host()).expect_err("spoilt").to_string();
+    assert!(error.contains("is corrupt"), "{error}");
 }
 
 #[test]

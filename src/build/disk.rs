@@ -1,0 +1,174 @@
+//! A stage's root and the record of it: what is looked at after a step, or once at the end of the stage.
+//!
+//! What a step left mounted in the root does not belong to the image, and no walk enters it: such mounts are protected for
+//! as long as they are there. What stood below one is looked at when it is gone.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use silt_watcher::Nominated;
+use tracing::warn;
+
+use super::nominator::{Answer, Nominator};
+use super::site::mounts;
+use super::timings::{StepTiming, nanos};
+use super::{Request, Snapshots, snapshot};
+use crate::layer::Layer;
+use crate::rootfs::{Root, RootPath};
+use crate::snapshot::{Baseline, Candidates};
+use crate::steps::Touched;
+
+/// A stage's root, for as long as it has one.
+pub(super) struct Disk {
+    pub(super) root: Root,
+    baseline: Baseline,
+    nominator: Nominator,
+    /// The canonical path of the root.
+    dir: PathBuf,
+    /// What was protected from the start, and stays so.
+    protected: Vec<RootPath>,
+    /// What steps left mounted.
+    mounts: BTreeSet<RootPath>,
+    /// What steps wrote since the last snapshot, as far as they know it, and what else must be looked at.
+    touched: Nominated,
+    /// Whether a step ran since the last snapshot of which nobody knows what it wrote.
+    ran: bool,
+}
+
+impl Disk {
+    /// A root of which `baseline` is the record. If there is to be one snapshot, what nominates begins now.
+    ///
+    /// # Errors
+    /// The root's directory has no path any more.
+    pub(super) fn new(root: Root, baseline: Baseline, mut nominator: Nominator, snapshots: Snapshots) -> Result<Disk> {
+        let dir = std::fs::canonicalize(root.path()).with_context(|| format!("resolve {}", root.path().display()))?;
+        if snapshots == Snapshots::EachStage {
+            nominator.start(&root, &baseline);
+        }
+        let (protected, mounts) = (root.protected().to_vec(), BTreeSet::new());
+        Ok(Disk { root, baseline, nominator, dir, protected, mounts, touched: Nominated::default(), ran: false })
+    }
+
+    /// Begins a RUN that has a snapshot of its own.
+    pub(super) fn before_run(&mut self, timing: &mut StepTiming) {
+        let began = Instant::now();
+        let guard = self.nominator.start(&self.root, &self.baseline);
+        timing.wait_ns = nanos(guard.waited);
+        timing.record_ns = nanos(began.elapsed());
+    }
+
+    /// Notes what a step wrote.
+    pub(super) fn after(&mut self, touched: Touched) -> Result<()> {
+        match touched {
+            Touched::Nothing => {}
+            Touched::Paths(paths) => self.touched.paths.extend(paths.iter().map(|path| path.as_bytes().to_vec())),
+            Touched::Unknown => {
+                self.ran = true;
+                self.protect_mounts()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Protects what is mounted now, and has what was hidden by a mount that is gone looked at.
+    fn protect_mounts(&mut self) -> Result<()> {
+        let now: BTreeSet<RootPath> =
+            mounts(&self.dir)?.into_iter().filter(|path| !self.protected.contains(path)).collect();
+        if now == self.mounts {
+            return Ok(());
+        }
+        for path in now.difference(&self.mounts) {
+            warn!("{path} is a mount that a step left behind; what is in it is not part of the image");
+        }
+        self.touched.trees.extend(self.mounts.difference(&now).map(|path| path.as_bytes().to_vec()));
+        self.root.set_protected(self.protected.iter().chain(&now).cloned());
+        self.mounts = now;
+        Ok(())
+    }
+
+    /// Whether anything was written since the last snapshot.
+    pub(super) fn is_touched(&self) -> bool {
+        self.ran || self.touched != Nominated::default()
+    }
+
+    /// The snapshot of a step.
+    pub(super) fn snapshot(&mut self, request: &Request, timing: &mut StepTiming) -> Result<Option<Layer>> {
+        self.take(request, timing, |nominator, root, baseline| Some(nominator.take(root, baseline)))
+    }
+
+    /// The only snapshot of a stage.
+    pub(super) fn snapshot_all(&mut self, request: &Request, timing: &mut StepTiming) -> Result<Option<Layer>> {
+        self.take(request, timing, |nominator, root, baseline| Some(nominator.take_settled(root, baseline)))
+    }
+
+    /// Whether every step was answered with all that it changed.
+    pub(super) fn is_settled(&self) -> bool {
+        self.nominator.is_settled()
+    }
+
+    /// Looks once more where a recording may have missed something, before anything of the stage is used.
+    pub(super) fn settle(&mut self, request: &Request, timing: &mut StepTiming) -> Result<Option<Layer>> {
+        self.ran = true;
+        self.take(request, timing, |nominator, root, baseline| nominator.settle(root, baseline))
+    }
+
+    fn take(
+        &mut self,
+        request: &Request,
+        timing: &mut StepTiming,
+        ask: impl FnOnce(&mut Nominator, &Root, &Baseline) -> Option<Answer>,
+    ) -> Result<Option<Layer>> {
+        let (began, cpu) = (Instant::now(), snapshot::cpu_ns());
+        let ran = std::mem::take(&mut self.ran);
+        let answer = if ran { ask(&mut self.nominator, &self.root, &self.baseline) } else { None };
+        let touched = std::mem::take(&mut self.touched);
+        if answer.is_none() && touched == Nominated::default() {
+            return Ok(None);
+        }
+        let (candidates, lost) = answered(answer, touched, timing);
+        timing.record_ns += nanos(began.elapsed());
+        let taken = snapshot::take(request, &self.root, &mut self.baseline, &candidates, timing);
+        timing.snapshot_cpu_ns = snapshot::cpu_ns().saturating_sub(cpu);
+        if let Some(lost) = lost {
+            tell(&lost, timing);
+        }
+        let taken = taken?;
+        self.nominator.follow(&self.root, taken.directories);
+        Ok(taken.layer)
+    }
+}
+
+/// Notes who answered, and adds what is known besides.
+fn answered(answer: Option<Answer>, touched: Nominated, timing: &mut StepTiming) -> (Candidates, Option<String>) {
+    let Some(Answer { candidates, recorder, why, lost, events, stats }) = answer else {
+        return (Candidates::Only(touched), None);
+    };
+    timing.recorder = Some(recorder);
+    timing.recorder_why = why;
+    timing.events = events;
+    timing.stats = stats;
+    let candidates = match candidates {
+        Candidates::Everything => Candidates::Everything,
+        Candidates::Only(mut nominated) => {
+            nominated.paths.extend(touched.paths);
+            nominated.trees.extend(touched.trees);
+            Candidates::Only(nominated)
+        }
+    };
+    (candidates, lost)
+}
+
+/// Says what a loss cost, once that is known.
+fn tell(lost: &str, timing: &StepTiming) {
+    let what =
+        if timing.recorder == Some("full") { "the content of every file" } else { "the attributes of every path" };
+    let why = match timing.recorder_why.as_deref() {
+        Some(why) if why.contains(lost) => why.to_owned(),
+        Some(why) => format!("{lost}; {why}"),
+        None => lost.to_owned(),
+    };
+    let (paths, millis) = (timing.stats, (timing.record_ns + timing.diff_ns) / 1_000_000);
+    warn!("Compared {what} instead, {paths} paths in {millis} ms: {why}");
+}

@@ -1,0 +1,127 @@
+//! Pulling: manifest, platform, configuration, layers. Everything is checked against its digest and size as it arrives.
+//!
+//! Each place where an image may be is asked in turn (`route`), with retries of its own; what one gave is not mixed with what
+//! another gave, but for blobs, which their digests name.
+
+mod blob;
+mod source;
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::patience::Backoff;
+use super::policy::Direction;
+use super::retry::retry_if;
+use super::{Client, Error};
+use crate::oci::{Digest, Image, ImageLayer, Platform, Reference, Repository};
+use crate::store::BlobDir;
+use source::Source;
+
+/// What a reference stands for on a platform.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The image. Its layers are not here yet.
+    pub image: Image,
+    /// The digest of its manifest.
+    pub digest: Digest,
+}
+
+pub(super) async fn resolve(client: &Client, reference: &Reference, platform: &Platform) -> Result<Resolved, Error> {
+    let mut tried = Tried::default();
+    let places = places(client, &reference.repository)?;
+    for place in &places {
+        let again = Backoff { retries: client.policy.image_download_retry, ..client.transport.backoff };
+        let may_pass = |error: &Error| error.may_be_begun_again() && !matches!(error, Error::NotFound { .. });
+        match retry_if(&again, may_pass, async || resolve_at(client, place, reference, platform).await).await {
+            Ok(resolved) => {
+                client.remember(&reference.repository, place);
+                return Ok(resolved);
+            }
+            Err(error) => tried.failed(error, place, &places),
+        }
+    }
+    Err(tried.error(&reference.to_string()))
+}
+
+async fn resolve_at(
+    client: &Client,
+    place: &Repository,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<Resolved, Error> {
+    let endpoint = client.endpoint(place.registry(), Direction::Pull).await?;
+    let what =
+        if *place == reference.repository { reference.to_string() } else { format!("{reference} by way of {place}") };
+    let source = Source::new(&endpoint, place, client.transport.backoff);
+    let (manifest, digest) = source.manifest(&what, reference, platform).await?;
+    let failed = |source| Error::Image { what: what.clone(), source };
+    Image::check_config_type(&manifest.config.media_type).map_err(failed)?;
+    let config = source.document(&what, &manifest.config).await?;
+    let image = Image::from_parts(manifest, &config, platform, Some(&reference.repository)).map_err(failed)?;
+    let actual = image.config.platform();
+    if platform.preference(&actual).is_none() {
+        tracing::warn!("{what} is for {actual}, not for {platform}");
+    }
+    tracing::debug!("{what} is {digest}");
+    Ok(Resolved { image, digest })
+}
+
+pub(super) async fn fetch(client: &Client, image: &Image, blobs: &BlobDir) -> Result<(), Error> {
+    let layers: BTreeMap<&Digest, &ImageLayer> = image.layers().iter().map(|l| (&l.descriptor.digest, l)).collect();
+    let fetches = layers.into_values().map(|layer| fetch_layer(client, layer, blobs));
+    stream::iter(fetches).buffer_unordered(client.parallel()).try_collect().await
+}
+
+/// Downloads a layer that is not in `blobs` from where it came.
+pub(super) async fn fetch_layer(client: &Client, layer: &ImageLayer, blobs: &BlobDir) -> Result<(), Error> {
+    let Some(origin) = layer.origin.as_ref().filter(|_| !blobs.has(&layer.descriptor.digest)) else { return Ok(()) };
+    let mut tried = Tried::default();
+    let places = places(client, origin)?;
+    for place in &places {
+        match fetch_from(client, place, layer, blobs).await {
+            Ok(()) => return Ok(()),
+            Err(error) => tried.failed(error, place, &places),
+        }
+    }
+    Err(tried.error(&origin.to_string()))
+}
+
+async fn fetch_from(client: &Client, place: &Repository, layer: &ImageLayer, blobs: &BlobDir) -> Result<(), Error> {
+    let endpoint = client.endpoint(place.registry(), Direction::Pull).await?;
+    let backoff = client.transport.backoff;
+    let retries = backoff.retries.saturating_add(client.policy.image_download_retry);
+    Source::new(&endpoint, place, Backoff { retries, ..backoff }).blob(&layer.descriptor, blobs).await
+}
+
+/// Where to look, the place that had the last image of the repository first.
+fn places(client: &Client, repository: &Repository) -> Result<Vec<Repository>, Error> {
+    let mut places = client.policy.routes.of(repository)?;
+    if let Some(known) = client.remembered(repository) {
+        places.sort_by_key(|place| *place != known);
+    }
+    Ok(places)
+}
+
+/// The places that had nothing for us.
+#[derive(Default)]
+struct Tried(Vec<Error>);
+
+impl Tried {
+    fn failed(&mut self, error: Error, place: &Repository, places: &[Repository]) {
+        if places.last() != Some(place) {
+            tracing::warn!("{error}; trying the next registry");
+        }
+        self.0.push(error);
+    }
+
+    fn error(mut self, what: &str) -> Error {
+        if self.0.len() == 1
+            && let Some(only) = self.0.pop()
+        {
+            return only;
+        }
+        let tried: Vec<String> = self.0.iter().map(Error::to_string).collect();
+        Error::Nowhere { what: what.to_owned(), tried: tried.join("; ") }
+    }
+}

@@ -1,0 +1,116 @@
+//! A repository to pull from: its manifests and its small blobs.
+
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+
+use crate::oci::{
+    Descriptor, Digest, Document, Format, MAX_DOCUMENT, Manifest, MediaType, Platform, Reference, Repository,
+};
+use crate::registry::Error;
+use crate::registry::answer::Answer;
+use crate::registry::auth::Access;
+use crate::registry::endpoint::Endpoint;
+use crate::registry::patience::Backoff;
+use crate::registry::retry::retry;
+use crate::store;
+
+/// How deep an index may stand in an index.
+const MAX_DEPTH: usize = 4;
+
+/// Where an image is.
+pub(super) struct Source<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) repository: &'a Repository,
+    pub(super) backoff: Backoff,
+    access: Access,
+}
+
+/// A manifest's bytes, and the media type that they were served with.
+type Served = (Vec<u8>, Option<MediaType>);
+
+impl<'a> Source<'a> {
+    pub(super) fn new(endpoint: &'a Endpoint, repository: &'a Repository, backoff: Backoff) -> Self {
+        Source { endpoint, repository, backoff, access: Access::pull(repository.name()) }
+    }
+
+    /// The manifest of the image for `platform`, and its digest.
+    pub(super) async fn manifest(
+        &self,
+        what: &str,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<(Manifest, Digest), Error> {
+        let (bytes, served) = match (reference.digest(), reference.tag()) {
+            (Some(digest), _) => self.manifest_bytes(what, digest.as_str(), Some(digest)).await?,
+            (None, tag) => self.manifest_bytes(what, tag.unwrap_or("latest"), None).await?,
+        };
+        let mut digest = reference.digest().cloned().unwrap_or_else(|| Digest::of(&bytes));
+        let mut document = parse(what, &bytes, served.as_ref())?;
+        for _ in 0..MAX_DEPTH {
+            let index = match document {
+                Document::Manifest(manifest) => return Ok((*manifest, digest)),
+                Document::Index(index) => index,
+            };
+            let unfit = |source| Error::Platform { what: what.to_owned(), source };
+            let entry = index.select(platform).map_err(unfit)?;
+            let (bytes, _) = self.manifest_bytes(what, entry.digest.as_str(), Some(&entry.digest)).await?;
+            store::check_bytes(entry, &bytes).map_err(Error::blob(what))?;
+            (document, digest) = (parse(what, &bytes, Some(&entry.media_type))?, entry.digest.clone());
+        }
+        Err(Error::protocol(what, "its indexes are nested too deep"))
+    }
+
+    /// The bytes of a manifest, checked against its digest.
+    async fn manifest_bytes(&self, what: &str, name: &str, digest: Option<&Digest>) -> Result<Served, Error> {
+        let url = self.endpoint.url(&format!("{}/manifests/{name}", self.repository.name()));
+        retry(&self.backoff, async || {
+            let get = |http: &reqwest::Client, url| http.get(url).header(ACCEPT, accepted());
+            let answer = self.endpoint.get(what, &self.access, &url, get).await?;
+            let answer = answer.expect(what, &[StatusCode::OK]).await?;
+            let served = answer.header(CONTENT_TYPE.as_str()).map(MediaType::of_header);
+            let announced = answer.header("Docker-Content-Digest").and_then(|text| text.parse().ok());
+            let bytes = answer.read(what, MAX_DOCUMENT).await?;
+            if let Some(expected) = digest.cloned().or(announced) {
+                let descriptor = Descriptor::new(MediaType::Other(String::new()), expected, bytes.len() as u64);
+                store::check_bytes(&descriptor, &bytes).map_err(Error::blob(what))?;
+            }
+            Ok((bytes, served))
+        })
+        .await
+    }
+
+    /// A small blob, in memory.
+    pub(super) async fn document(&self, what: &str, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+        if descriptor.size > MAX_DOCUMENT {
+            return Err(Error::protocol(what, format!("its configuration has {} bytes, too many", descriptor.size)));
+        }
+        let bytes = retry(&self.backoff, async || {
+            let answer = self.open(what, descriptor, 0).await?.expect(what, &[StatusCode::OK]).await?;
+            answer.read(what, descriptor.size).await
+        })
+        .await?;
+        store::check_bytes(descriptor, &bytes).map_err(Error::blob(what))?;
+        Ok(bytes)
+    }
+
+    /// Asks for a blob from its byte `offset` on.
+    pub(super) async fn open(&self, what: &str, descriptor: &Descriptor, offset: u64) -> Result<Answer, Error> {
+        let url = self.endpoint.url(&format!("{}/blobs/{}", self.repository.name(), descriptor.digest));
+        let what = format!("{what}: blob {}", descriptor.digest);
+        let get = |http: &reqwest::Client, url| match offset {
+            0 => http.get(url),
+            offset => http.get(url).header("Range", format!("bytes={offset}-")),
+        };
+        self.endpoint.get(&what, &self.access, &url, get).await
+    }
+}
+
+fn parse(what: &str, bytes: &[u8], served: Option<&MediaType>) -> Result<Document, Error> {
+    Document::parse(bytes, served).map_err(|source| Error::Document { what: what.to_owned(), source })
+}
+
+fn accepted() -> String {
+    let manifests = [Format::Oci, Format::Docker].map(MediaType::Manifest);
+    let indexes = [Format::Oci, Format::Docker].map(MediaType::Index);
+    manifests.iter().chain(&indexes).map(MediaType::as_str).collect::<Vec<_>>().join(", ")
+}

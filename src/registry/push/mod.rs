@@ -1,0 +1,116 @@
+//! Pushing: every blob first, the manifests last.
+//!
+//! A blob that a repository has is left alone, one that another repository of the registry has is mounted, and only the rest is
+//! sent. Tags of one repository share its blobs; further repositories of a registry mount what the first one got. No manifest is
+//! sent before all destinations have all blobs.
+
+mod content;
+mod immutable;
+mod session;
+mod target;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::patience::Backoff;
+use super::policy::Direction;
+use super::retry::{retry, retry_if};
+use super::{Client, Error};
+use crate::oci::{Digest, Encoded, Image, ImageLayer, Reference, Repository};
+use crate::store::BlobDir;
+use content::Content;
+use target::{Begun, Target};
+
+/// An image about to be pushed.
+struct Cargo<'a> {
+    image: &'a Image,
+    encoded: Encoded,
+    blobs: &'a BlobDir,
+}
+
+pub(super) async fn push(client: &Client, to: &[Reference], image: &Image, blobs: &BlobDir) -> Result<Digest, Error> {
+    if let Some(wrong) = to.iter().find(|reference| reference.digest().is_some()) {
+        return Err(Error::protocol(&wrong.to_string(), "a destination has a tag, not a digest"));
+    }
+    let name = to.iter().map(Reference::to_string).next().unwrap_or_default();
+    let encoded = image.encode().map_err(|source| Error::Image { what: name, source })?;
+    let cargo = Cargo { image, encoded, blobs };
+    let repositories = by_registry(to);
+    let registries = repositories.values().map(|repositories| push_blobs(client, repositories, &cargo));
+    stream::iter(registries).buffer_unordered(client.parallel()).try_collect::<()>().await?;
+    for reference in to {
+        let what = reference.to_string();
+        client.may_publish(&what)?;
+        persist(client, async || push_manifest(client, reference, &cargo).await).await?;
+        tracing::info!("pushed {what}@{}", cargo.encoded.descriptor.digest);
+    }
+    Ok(cargo.encoded.descriptor.digest)
+}
+
+/// The distinct repositories of each registry, in the order in which they were given.
+fn by_registry(to: &[Reference]) -> BTreeMap<&str, Vec<&Repository>> {
+    let mut registries: BTreeMap<&str, Vec<&Repository>> = BTreeMap::new();
+    for reference in to {
+        let repositories = registries.entry(reference.registry()).or_default();
+        if !repositories.contains(&&reference.repository) {
+            repositories.push(&reference.repository);
+        }
+    }
+    registries
+}
+
+/// `--push-retry`: begins again whatever failed.
+async fn persist<T>(client: &Client, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+    let backoff = client.transport.backoff;
+    let again = Backoff { retries: client.policy.push_retry, first: backoff.first.saturating_mul(4), ..backoff };
+    retry_if(&again, Error::may_be_begun_again, attempt).await
+}
+
+/// Brings the blobs to the repositories of one registry.
+async fn push_blobs(client: &Client, repositories: &[&Repository], cargo: &Cargo<'_>) -> Result<(), Error> {
+    let mut first = None;
+    for repository in repositories {
+        persist(client, async || push_blobs_to(client, repository, first, cargo).await).await?;
+        first = first.or(Some(*repository));
+    }
+    Ok(())
+}
+
+async fn push_blobs_to(
+    client: &Client,
+    repository: &Repository,
+    first: Option<&Repository>,
+    cargo: &Cargo<'_>,
+) -> Result<(), Error> {
+    let endpoint = client.endpoint(repository.registry(), Direction::Push).await?;
+    let target = Target::new(&endpoint, repository);
+    let layers = cargo.image.layers().iter().map(|layer| (&layer.descriptor.digest, layer));
+    let layers: BTreeMap<&Digest, &ImageLayer> = layers.collect();
+    let pushes = layers.into_values().map(|layer| async {
+        let origin = layer.origin.as_ref().and_then(|origin| client.near(origin, repository));
+        target.layer(client, layer, cargo.blobs, first.or(origin.as_ref())).await
+    });
+    stream::iter(pushes).buffer_unordered(client.parallel()).try_collect::<()>().await?;
+    let config = Content::Memory(Bytes::copy_from_slice(&cargo.encoded.config));
+    target.blob(&cargo.encoded.config_descriptor, first, async || Ok(config.clone())).await
+}
+
+async fn push_manifest(client: &Client, reference: &Reference, cargo: &Cargo<'_>) -> Result<(), Error> {
+    let endpoint = client.endpoint(reference.registry(), Direction::Push).await?;
+    let target = Target::new(&endpoint, &reference.repository);
+    target.manifest(client, &reference.to_string(), reference.tag().unwrap_or("latest"), &cargo.encoded).await
+}
+
+pub(super) async fn check(client: &Client, to: &Reference) -> Result<(), Error> {
+    let endpoint = client.endpoint(to.registry(), Direction::Push).await?;
+    let target = Target::new(&endpoint, &to.repository);
+    let what = format!("{}: check whether it can be pushed to", to.repository);
+    let begun = retry(endpoint.backoff(), async || target.begin(&what, None).await).await?;
+    if let Begun::Session(session) = begun {
+        let cancelled = target.cancel(&what, session.url()).await;
+        tracing::debug!("{what}: cancelled with {cancelled:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! Seeded faults at every stage of pull and push: a run ends right, or in an error that says what failed. No spoilt blob is ever
+//! taken for a good one, and no manifest is there whose blobs are not.
+
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use silt::oci::{Image, Platform};
+use silt::registry::{Client, Policy, Timeouts};
+use silt::store::BlobDir;
+
+use super::{Parcel, digests, hasty, parcel};
+use crate::registry::reference;
+use crate::support::bases;
+use crate::support::executor::Build;
+use crate::support::gateway::{Gateway, Request, Verdict};
+use crate::support::registry::Registry;
+
+const RUNS: u64 = 500;
+
+/// How many runs go on at once; most of a run is waiting.
+const LANES: u64 = 10;
+
+/// A number that follows from others.
+fn mix(seed: u64, number: u64) -> u64 {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number.wrapping_mul(0xBF58_476D_1CE4_E5B9));
+    state ^= state >> 31;
+    state = state.wrapping_mul(0x94D0_49BB_1331_11EB);
+    state ^ (state >> 29)
+}
+
+/// What a gateway with this seed does with its `number`th request. One in `rarity` is spoilt.
+fn verdict(seed: u64, number: u64, rarity: u64, asked: &Request) -> Verdict {
+    let chance = mix(seed, number);
+    if !chance.is_multiple_of(rarity) {
+        return Verdict::Forward;
+    }
+    let size = (chance >> 20) as usize;
+    let headers = |seconds: &str| vec![("Retry-After".to_owned(), seconds.to_owned())];
+    match (chance >> 8) % 12 {
+        0 => Verdict::Cut,
+        1 => Verdict::CutBody(size % asked.body.len().max(1)),
+        2 => Verdict::CutAnswer(size % 40),
+        3 => Verdict::CutAnswer(100 + size % 3000),
+        4 => Verdict::Stall(size % 200),
+        5 => Verdict::Stall(300 + size % 3000),
+        6 | 7 => Verdict::Corrupt(size),
+        8 => Verdict::Answer(429, headers("0"), String::new()),
+        9 => Verdict::Answer(503, headers("1"), "<html>busy</html>".to_owned()),
+        10 => Verdict::Answer(502, Vec::new(), "{".to_owned()),
+        _ => Verdict::status(500),
+    }
+}
+
+fn faulty(port: u16, seed: u64) -> Gateway {
+    let count = AtomicU64::new(0);
+    // From one in three to one in fourteen.
+    let rarity = 3 + seed % 12;
+    Gateway::start(port, move |asked| verdict(seed, count.fetch_add(1, Ordering::Relaxed), rarity, asked))
+}
+
+fn impatient() -> Policy {
+    let [connect, stall, commit] = [500, 300, 500].map(Duration::from_millis);
+    Policy { timeouts: Timeouts { connect, stall, commit }, ..hasty() }
+}
+
+/// How the runs ended.
+#[derive(Default)]
+struct Tally {
+    right: AtomicU64,
+    errors: AtomicU64,
+}
+
+impl Tally {
+    fn count<T, E: std::fmt::Display>(&self, result: &Result<T, E>, host: &str) {
+        match result {
+            Ok(_) => drop(self.right.fetch_add(1, Ordering::Relaxed)),
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains(host) && !text.contains('\n') && text.len() > 30, "no clear error: {text:?}");
+                self.errors.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// What is in the store has the digest by which it is named.
+fn check_store(store: &BlobDir, image: &Image) {
+    for digest in digests(image).iter().filter(|digest| store.has(digest)) {
+        assert!(digest.verifies(&fs::read(store.path(digest)).unwrap()), "{digest} is spoilt");
+    }
+    let left: Vec<_> = fs::read_dir(store.dir().join("blobs/sha256")).unwrap().collect();
+    assert!(left.iter().flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with('.')), "{left:?}");
+}
+
+/// A manifest is there only with all its blobs, each with the bytes that it must have.
+fn check_registry(registry: &Registry, repository: &str, parcel: &Parcel, must_be_there: bool) {
+    let encoded = parcel.image.encode().unwrap();
+    let is_there = registry.manifest_status(repository, "1") == 200;
+    assert!(is_there || !must_be_there, "{repository}: a push that succeeded left no manifest");
+    if !is_there {
+        return;
+    }
+    let config = encoded.config_descriptor.digest;
+    for digest in digests(&parcel.image).iter().chain([&config]) {
+        let status = registry.get(&format!("/v2/{repository}/blobs/{digest}"), "*/*").0;
+        assert_eq!(status, 200, "{repository}: a manifest without its blob {digest}");
+        assert!(digest.verifies(&fs::read(registry.blob_path(digest.as_str())).unwrap()), "{digest} is spoilt");
+    }
+}
+
+fn one_run(registry: &Registry, original: &Parcel, seed: u64, pulls: &Tally, pushes: &Tally) {
+    let gateway = faulty(registry.port(), seed);
+    let host = format!("127.0.0.1:{}", gateway.port());
+    let client = Client::new(impatient()).unwrap();
+    let store = BlobDir::create(&original.dir.path().join(format!("pull-{seed}"))).unwrap();
+    let pulled = client.pull(&reference(&gateway.name("original:1")), &Platform::host(), &store);
+    pulls.count(&pulled, &host);
+    check_store(&store, &original.image);
+    if let Ok(image) = &pulled {
+        assert_eq!(image.config, original.image.config);
+        assert!(digests(image).iter().all(|digest| store.has(digest)));
+    }
+    // Half of the pushes mount what the registry has, half send bytes that it has not.
+    let repository = format!("run-{seed}");
+    let name = reference(&gateway.name(&format!("{repository}:1")));
+    let own = parcel(3, 3000, 1000 + seed);
+    let (image, sent) = match pulled {
+        Ok(image) if seed.is_multiple_of(2) => (image, original),
+        _ => (own.image.clone(), &own),
+    };
+    let pushed = client.push(&name, &image, &sent.blobs);
+    pushes.count(&pushed, &host);
+    check_registry(registry, &repository, sent, pushed.is_ok());
+    fs::remove_dir_all(store.dir()).unwrap();
+}
+
+#[test]
+#[expect(clippy::disallowed_macros, reason = "the figures are part of the result")]
+fn five_hundred_runs_end_right_or_in_a_clear_error() {
+    let (registry, original) = (Registry::start(), parcel(3, 3000, 999));
+    let direct = Client::new(Policy::default()).unwrap();
+    direct.push(&reference(&registry.name("original:1")), &original.image, &original.blobs).unwrap();
+    let (pulls, pushes, begun) = (Tally::default(), Tally::default(), Instant::now());
+    std::thread::scope(|scope| {
+        let lane = |lane| move || (lane..RUNS).step_by(LANES as usize).collect::<Vec<_>>();
+        for seeds in (0..LANES).map(lane) {
+            let (registry, original, pulls, pushes) = (&registry, &original, &pulls, &pushes);
+            scope.spawn(move || seeds().into_iter().for_each(|seed| one_run(registry, original, seed, pulls, pushes)));
+        }
+    });
+    let counts = |tally: &Tally| (tally.right.load(Ordering::Relaxed), tally.errors.load(Ordering::Relaxed));
+    println!("pulls right, in error: {:?}; pushes: {:?}; {:?}", counts(&pulls), counts(&pushes), begun.elapsed());
+    for (right, errors) in [counts(&pulls), counts(&pushes)] {
+        assert_eq!(right + errors, RUNS);
+        assert!(right > RUNS / 5, "only {right} runs ended right");
+        assert!(errors > 0, "no fault was felt");
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_macros, reason = "the figures are part of the result")]
+fn whole_builds_end_right_or_in_a_clear_error() {
+    let (registry, mut ends) = (Registry::start(), [0, 0]);
+    let from = format!("oci:{}:latest", bases::busybox().display());
+    let to = format!("docker://{}", registry.name("base:1"));
+    crate::support::run(std::process::Command::new("skopeo").args([
+        "--insecure-policy",
+        "copy",
+        "--quiet",
+        "--dest-tls-verify=false",
+        &from,
+        &to,
+    ]));
+    for seed in [5, 18, 31, 44, 57, 70] {
+        // Stalls are left out: a whole build waits its full minute.
+        let count = AtomicU64::new(0);
+        let gateway = Gateway::start(registry.port(), move |asked| {
+            match verdict(seed, count.fetch_add(1, Ordering::Relaxed), 7, asked) {
+                Verdict::Stall(length) => Verdict::CutAnswer(length),
+                verdict => verdict,
+            }
+        });
+        let repository = format!("built-{seed}");
+        let build = Build::new(&format!("FROM {}\nCOPY a /\nRUN echo made > /made\n", gateway.name("base:1")));
+        let built =
+            build.file("a", "a").arg(format!("--destination={}", gateway.name(&format!("{repository}:1")))).run();
+        let stderr = built.stderr();
+        assert!(!stderr.contains("panicked at"), "{stderr}");
+        let is_there = registry.manifest_status(&repository, "1") == 200;
+        if built.status.success() {
+            assert!(is_there, "{stderr}");
+            crate::support::image::unpack(&format!("docker://{}", registry.name(&format!("{repository}:1"))));
+        } else {
+            built.failed(1, &[&format!("127.0.0.1:{}", gateway.port())]);
+        }
+        ends[usize::from(!is_there)] += 1;
+    }
+    println!("whole builds right, in error: {ends:?}");
+    assert!(ends[0] > 0, "no build ended right");
+}
+
+#[test]
+fn the_checks_can_fail() {
+    let fails = |check: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_err();
+    let (registry, parcel) = (Registry::start(), parcel(2, 100, 998));
+    assert!(fails(&|| check_registry(&registry, "a", &parcel, true)), "there is no manifest");
+    let direct = Client::new(Policy::default()).unwrap();
+    direct.push(&reference(&registry.name("a:1")), &parcel.image, &parcel.blobs).unwrap();
+    check_registry(&registry, "a", &parcel, true);
+    let digest = &digests(&parcel.image)[1];
+    fs::write(registry.blob_path(digest.as_str()), "spoilt").unwrap();
+    assert!(fails(&|| check_registry(&registry, "a", &parcel, true)), "a blob is spoilt");
+    fs::remove_file(registry.blob_path(digest.as_str())).unwrap();
+    assert!(fails(&|| check_registry(&registry, "a", &parcel, true)), "a blob is gone");
+    check_store(&parcel.blobs, &parcel.image);
+    fs::write(parcel.blobs.path(digest), "spoilt").unwrap();
+    assert!(fails(&|| check_store(&parcel.blobs, &parcel.image)), "a blob is spoilt");
+}
+
+#[test]
+fn a_fault_follows_from_its_seed() {
+    let asked =
+        Request { method: "GET".to_owned(), target: "/".to_owned(), headers: Default::default(), body: vec![0; 9] };
+    let all = |seed| (0..200).map(|number| format!("{:?}", verdict(seed, number, 2, &asked))).collect::<Vec<_>>();
+    assert_eq!(all(1), all(1));
+    assert_ne!(all(1), all(2));
+    let kinds: std::collections::BTreeSet<String> =
+        all(3).iter().map(|text| text.split('(').next().unwrap_or_default().to_owned()).collect();
+    assert!(kinds.len() >= 6, "{kinds:?}");
+}
