@@ -6,10 +6,11 @@ set -euo pipefail
 packages=(
     ca-certificates gcc git libc6-dev make                # to compile
     busybox-static debootstrap debian-archive-keyring     # base images
-    python3 wget xz-utils                                 # to make them
+    python3 wget xz-utils bzip2 zstd                      # to make them, and archives
     docker-registry nginx-light openssl skopeo umoci buildah  # an independent registry, readers and writers
     podman runc catatonit                                 # a container engine
     golang-github-containers-common                       # its seccomp profile
+    openssh-client                                        # an SSH agent
     e2fsprogs xfsprogs btrfs-progs util-linux mount       # file systems
     attr jq libcap2-bin procps shellcheck strace time     # looking at the results
 )

@@ -55,11 +55,17 @@ impl<'a> Bases<'a> {
     }
 
     fn load(&self, name: &str) -> Result<Image> {
-        let Some(NamedContext::OciLayout(location)) = self.request.contexts.get(name) else {
-            bail!("there is no named context {name:?}");
-        };
-        info!("Reading image {name} from {}", location.path.display());
-        Ok(store::read_layout(location, &self.request.platform, self.blobs)?)
+        match self.request.contexts.get(name) {
+            None => bail!("there is no named context {name:?}"),
+            Some(NamedContext::Directory(dir)) => {
+                bail!("the named context {name:?} is the directory {}, and no image", dir.display())
+            }
+            Some(NamedContext::Image(reference)) => self.pull(reference),
+            Some(NamedContext::OciLayout(location)) => {
+                info!("Reading image {name} from {}", location.path.display());
+                Ok(store::read_layout(location, &self.request.platform, self.blobs)?)
+            }
+        }
     }
 
     /// Unpacks `image` over what stands in `root`, and returns the record of both.

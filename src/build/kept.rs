@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::site::{Place, Site};
-use crate::rootfs::{Copier, Owner, Root, RootPath, Selection, Stamp};
+use crate::rootfs::{Copier, Onto, Owner, Root, RootPath, Selection, Stamp};
 
 /// Takes the tree of a finished stage out of the way of the next one, into the work directory, and opens it there.
 ///
@@ -38,8 +38,8 @@ fn move_top_level(root: &Root, spared: &[RootPath], kept: &Path) -> Result<()> {
 /// Copies what is left in `root`, but for what is protected.
 fn copy_rest(root: &Root, kept: &Root) -> Result<()> {
     let unprotected = |path: &RootPath, _| if root.is_protected(path) { Selection::Skip } else { Selection::Take };
-    let mut copier = Copier::new(root, kept, Stamp { owner: Owner::Kept, mode: None }, &unprotected);
-    Ok(copier.copy(&RootPath::root(), &RootPath::root())?)
+    let mut copier = Copier::new(root, kept, Stamp { owner: Owner::Kept, mode: None }, Onto::Standing);
+    Ok(copier.copy(&RootPath::root(), &RootPath::root(), &unprotected)?)
 }
 
 #[cfg(test)]

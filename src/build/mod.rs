@@ -10,6 +10,7 @@ mod kept;
 mod mode;
 mod nominator;
 mod protected;
+mod remote;
 mod site;
 mod snapshot;
 mod stage;
@@ -31,16 +32,22 @@ use tracing::{info, warn};
 use crate::context::Context;
 use crate::dockerfile::{self, Dockerfile};
 use crate::oci::{Image, Platform};
-use crate::plan::{self, Plan, PlatformNames};
+use crate::plan::{self, Base, Plan, PlatformNames};
 use crate::registry;
 use crate::steps::run::Control;
+use crate::steps::{Rights, Vault};
 use crate::store::{BlobDir, LayoutSource};
+use base::Bases;
 
 /// Where a named context comes from.
 #[derive(Clone, Debug)]
 pub enum NamedContext {
     /// An image in an OCI layout.
     OciLayout(LayoutSource),
+    /// An image of a registry, by its reference.
+    Image(String),
+    /// A directory, for COPY and mounts.
+    Directory(PathBuf),
 }
 
 /// How the Dockerfile is read where there is a choice.
@@ -80,6 +87,10 @@ pub struct Request {
     pub labels: Vec<(String, String)>,
     /// Named contexts, for FROM and `COPY --from`.
     pub contexts: BTreeMap<String, NamedContext>,
+    /// Secrets and SSH agents for mounts.
+    pub vault: Vault,
+    /// What steps may ask for.
+    pub rights: Rights,
     /// How changes are found.
     pub snapshot_mode: SnapshotMode,
     /// When they are looked for.
@@ -104,11 +115,12 @@ pub struct Request {
 /// One line that says what failed, with the Dockerfile's line where there is one.
 pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) -> Result<Image, Error> {
     let context = Context::open_dir(&request.context, request.dockerfile.as_deref()).map_err(anyhow::Error::from)?;
-    let plan = plan(request, &context)?;
     if let Some(losses) = request.snapshot_mode.losses() {
         warn!("{losses}");
     }
-    let builder = stage::Builder::new(request, site, control, timings, &context)?;
+    let mut bases = Bases::new(request, &request.blobs, timings);
+    let plan = plan(request, &context, Some(&mut bases))?;
+    let builder = stage::Builder::new(request, site, control, timings, &context, bases)?;
     let mut image = builder.stages(&plan)?;
     image.config.created = Some(now());
     image.config.config.labels.extend(request.labels.iter().cloned());
@@ -122,18 +134,19 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
 /// A Dockerfile that cannot be read or planned.
 pub fn preview(request: &Request) -> Result<String, Error> {
     let context = Context::open_dir(&request.context, request.dockerfile.as_deref()).map_err(anyhow::Error::from)?;
-    Ok(plan(request, &context)?.to_string())
+    Ok(plan(request, &context, None)?.to_string())
 }
 
-/// Reads and plans the Dockerfile, and says in the log what there is to say about it.
-fn plan(request: &Request, context: &Context) -> Result<Plan, Error> {
+/// Reads and plans the Dockerfile, and says in the log what there is to say about it. With `bases` it is planned again as long
+/// as the configs of the base images that are needed then have triggers that the plan does not know.
+fn plan(request: &Request, context: &Context, mut bases: Option<&mut Bases<'_>>) -> Result<Plan, Error> {
     let (file, text) = (context.dockerfile_name(), context.dockerfile_text());
     let parsed = dockerfile::parse(text).map_err(|error| {
         let message = error.problem().to_string();
         Error::in_file(&file, text, Some(dockerfile::Span { first: error.line(), last: error.line() }), message)
     })?;
     let host = Platform::host();
-    let options = plan::Options {
+    let mut options = plan::Options {
         build_args: request.build_args.clone(),
         targets: request.targets.clone(),
         unused: if request.reading.compat.all_stages { plan::Unused::Build } else { request.reading.unused },
@@ -143,10 +156,18 @@ fn plan(request: &Request, context: &Context) -> Result<Plan, Error> {
         ..plan::Options::default()
     };
     check(&parsed, &options, context)?;
-    let plan = plan::plan(&parsed, &options).map_err(|error| {
-        let span = error.line().map(|line| parsed.span_at(line));
-        Error::in_file(&file, text, span, error.problem().to_string())
-    })?;
+    let plan = loop {
+        let plan = plan::plan(&parsed, &options).map_err(|error| {
+            let span = error.line().map(|line| parsed.span_at(line));
+            Error::in_file(&file, text, span, error.problem().to_string())
+        })?;
+        let Some(bases) = bases.as_deref_mut() else { break plan };
+        let triggers = triggers(&plan, (&file, text), bases)?;
+        if triggers.iter().all(|(stage, texts)| options.triggers.get(stage) == Some(texts)) {
+            break plan;
+        }
+        options.triggers.extend(triggers);
+    };
     announce(&parsed, &plan, &file, &request.reading);
     Ok(plan)
 }
@@ -195,6 +216,20 @@ fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) {
         warn!("No ARG uses these build arguments: {}", plan.unused_build_args.join(", "));
     }
     info!("Building {} of the Dockerfile's stages", plan.stages.len());
+}
+
+/// What the base images of a plan's stages leave to be done, by the index of the stage.
+fn triggers(plan: &Plan, file: (&str, &[u8]), bases: &mut Bases<'_>) -> Result<BTreeMap<usize, Vec<String>>, Error> {
+    let mut triggers = BTreeMap::new();
+    for stage in plan.stages.iter().filter(|stage| matches!(stage.base, Base::Image(_) | Base::Context(_))) {
+        let image = bases.fetch(&stage.base);
+        let image = image.map_err(|cause| Error::at(file, stage.from.span, &stage.from.text, cause))?;
+        let texts = image.config.config.on_build;
+        if !texts.is_empty() {
+            triggers.insert(stage.index, texts);
+        }
+    }
+    Ok(triggers)
 }
 
 fn names(platform: &Platform) -> PlatformNames {

@@ -99,6 +99,14 @@ impl Site {
         }
     }
 
+    /// Where cache mounts are kept for the builds to come, on the root's file system where possible.
+    pub(super) fn caches(&self) -> PathBuf {
+        match &self.place {
+            Place::InPlace => self.own_directory().join("caches"),
+            Place::Below(dir) => dir.join("caches"),
+        }
+    }
+
     /// A directory of ours below the work directory, made if missing.
     pub(super) fn own_dir(&self, name: &str) -> Result<PathBuf> {
         let dir = self.work.join(name);

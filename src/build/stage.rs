@@ -11,9 +11,10 @@ use super::base::Bases;
 use super::disk::Disk;
 use super::error::one_line;
 use super::nominator::{Nominator, Wanted};
+use super::remote::Fetcher;
 use super::site::{Place, Site};
 use super::timings::{StepTiming, nanos};
-use super::{Error, Request, Snapshots, Timings, kept, now};
+use super::{Error, NamedContext, Request, Snapshots, Timings, kept, now};
 use crate::context::Context;
 use crate::dockerfile::{Instruction, Located};
 use crate::layer::Layer;
@@ -36,6 +37,8 @@ pub(super) struct Builder<'a> {
     finished: Vec<Finished>,
     /// The trees of `COPY --from` an image, by the name that the Dockerfile gives it.
     images: BTreeMap<String, Root>,
+    /// Named contexts that are directories, opened.
+    directories: BTreeMap<String, (Root, Context)>,
     isolation: Option<run::Isolation>,
 }
 
@@ -69,6 +72,7 @@ impl<'a> Builder<'a> {
         control: &'a run::Control,
         timings: &'a Timings,
         context: &'a Context,
+        bases: Bases<'a>,
     ) -> Result<Self> {
         Ok(Builder {
             request,
@@ -77,24 +81,23 @@ impl<'a> Builder<'a> {
             timings,
             context,
             context_root: Root::open(context.dir())?,
-            bases: Bases::new(request, &request.blobs, timings),
+            bases,
             finished: Vec::new(),
             images: BTreeMap::new(),
+            directories: BTreeMap::new(),
             isolation: None,
         })
     }
 
-    /// Builds the stages of `plan` and returns the image of the last.
+    /// Builds the stages of `plan` and returns the image of its target.
     pub(super) fn stages(mut self, plan: &Plan) -> Result<Image, Error> {
         for stage in &plan.stages {
             let current = self.stage(stage, plan)?;
             let finished = self.finish(stage, current)?;
             self.finished.push(finished);
         }
-        if plan.target >= self.finished.len() {
-            return Err(Error::Other(anyhow::anyhow!("the plan has no stages")));
-        }
-        Ok(self.finished.swap_remove(plan.target).image)
+        let target = self.finished.into_iter().nth(plan.target).context("the plan has no target")?;
+        Ok(target.image)
     }
 
     fn stage(&mut self, stage: &Stage, plan: &Plan) -> Result<Current, Error> {
@@ -121,7 +124,7 @@ impl<'a> Builder<'a> {
                 );
             }
         }
-        let (image, state) = match &stage.base {
+        let (image, mut state) = match &stage.base {
             Base::Stage(position) => {
                 let base = self.finished.get(*position).context("a stage is built before its base")?;
                 (base.image.clone(), base.state.inherit())
@@ -132,9 +135,8 @@ impl<'a> Builder<'a> {
                 (image, state)
             }
         };
-        if !image.config.config.on_build.is_empty() {
-            bail!("the base image has ONBUILD triggers, which are not supported yet");
-        }
+        // They are steps of the plan by now.
+        state.config.config.on_build.clear();
         let disk = if needs_disk(stage) { Some(self.disk(stage, &image)?) } else { None };
         Ok(Current { image, state, disk, pending: Vec::new() })
     }
@@ -270,34 +272,63 @@ impl<'a> Builder<'a> {
     }
 
     fn execute(&mut self, step: &Step, current: &mut Current) -> Result<Touched> {
-        if let Some(Source::Image(_) | Source::Named(_)) = &step.source {
-            self.unpack_source(&step.source)?;
+        for source in step.sources() {
+            self.unpack_source(source)?;
         }
-        let tree = match &step.source {
-            None | Some(Source::Context) => steps::Tree::Context { root: &self.context_root, context: self.context },
-            Some(Source::Stage(position)) => {
-                let tree = self.finished.get(*position).and_then(|finished| finished.tree.as_ref());
-                steps::Tree::Files(tree.context("the source stage was not kept")?)
-            }
-            Some(Source::Image(name) | Source::Named(name)) => {
-                steps::Tree::Files(self.images.get(name).context("the source image was not unpacked")?)
-            }
-        };
+        let context = steps::Tree::Context { root: &self.context_root, context: self.context };
+        let tree = step.source.as_ref().map_or(Ok(context), |source| self.tree(source))?;
+        let mounts = step.mounts.iter().map(|source| source.as_ref().map(|source| self.tree(source)).transpose());
+        let mounts = mounts.collect::<Result<Vec<_>>>()?;
         let isolation = self.isolation.unwrap_or(run::Isolation::InPlace);
-        let sources = Sources { tree, control: self.control, isolation };
+        let fetch = Fetcher { client: &self.request.registry, dir: self.site.work.clone() };
+        let sources = Sources {
+            tree,
+            control: self.control,
+            isolation,
+            context,
+            mounts: &mounts,
+            vault: &self.request.vault,
+            fetch: &fetch,
+            own: &self.site.work.join("mounts"),
+            caches: &self.site.caches(),
+            rights: self.request.rights,
+        };
         let instruction = &step.located.instruction;
         let root = current.disk.as_ref().map_or(&self.context_root, |disk| &disk.root);
         Ok(steps::execute(instruction, &mut current.state, root, &sources)?)
     }
 
-    /// Fetches and unpacks the image that a `COPY --from` names, once.
-    fn unpack_source(&mut self, source: &Option<Source>) -> Result<()> {
+    /// The tree of a source, which must have been unpacked.
+    fn tree(&self, source: &Source) -> Result<steps::Tree<'_>> {
+        Ok(match source {
+            Source::Context => steps::Tree::Context { root: &self.context_root, context: self.context },
+            Source::Stage(position) => {
+                let tree = self.finished.get(*position).and_then(|finished| finished.tree.as_ref());
+                steps::Tree::Files(tree.context("the source stage was not kept")?)
+            }
+            Source::Named(name) if self.directories.contains_key(name) => {
+                let (root, context) = self.directories.get(name).context("the named context was not opened")?;
+                steps::Tree::Context { root, context }
+            }
+            Source::Image(name) | Source::Named(name) => {
+                steps::Tree::Files(self.images.get(name).context("the source image was not unpacked")?)
+            }
+        })
+    }
+
+    /// Fetches and unpacks the image that a `COPY --from` or a mount names, once.
+    fn unpack_source(&mut self, source: &Source) -> Result<()> {
         let (name, base) = match source {
-            Some(Source::Image(name)) => (name, Base::Image(name.clone())),
-            Some(Source::Named(name)) => (name, Base::Context(name.clone())),
-            _ => return Ok(()),
+            Source::Image(name) => (name, Base::Image(name.clone())),
+            Source::Named(name) => (name, Base::Context(name.clone())),
+            Source::Context | Source::Stage(_) => return Ok(()),
         };
-        if self.images.contains_key(name) {
+        if self.images.contains_key(name) || self.directories.contains_key(name) {
+            return Ok(());
+        }
+        if let (Source::Named(_), Some(NamedContext::Directory(dir))) = (source, self.request.contexts.get(name)) {
+            let opened = (Root::open(dir)?, Context::open_named(dir)?);
+            self.directories.insert(name.clone(), opened);
             return Ok(());
         }
         let image = self.bases.fetch(&base)?;

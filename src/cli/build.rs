@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::env::Env;
 use super::flags::Flags;
 use super::ground::{self, Prepared};
-use super::{registries, request, signals};
+use super::{registries, request, signals, vault};
 use crate::build::{self, Request, Site, Timings};
 use crate::export;
 use crate::steps::run::{Control, Program, make_private_process};
@@ -90,6 +90,8 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         reading: build::Reading::default(),
         labels: flags.source.label.clone(),
         contexts: request::contexts(flags)?,
+        vault: vault::vault(flags, env)?,
+        rights: vault::rights(flags)?,
         snapshot_mode: request::snapshot_mode(flags)?,
         snapshots: request::snapshots(flags),
         recorder: request::recorder(flags),

@@ -12,10 +12,14 @@ use tracing::warn;
 use super::request::Ground;
 use crate::build::Place;
 use crate::rootfs::{Root, clear};
+use crate::steps::run::recover;
 
 /// How often a removal is tried, and how long to wait before the next time.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the names of our own work directories begin with.
+const PREFIX: &str = "silt-";
 
 /// A place to build and a work directory that exists and is empty.
 #[derive(Debug)]
@@ -76,7 +80,9 @@ pub(super) fn prepare(ground: Ground) -> Result<Prepared> {
     match ground {
         Ground::InPlace(own) => {
             make(&own)?;
+            remove_stale(&own);
             let work = private_dir(&own)?;
+            hold(&work)?;
             Ok(Prepared { place: Place::InPlace, temporary: work.clone(), work })
         }
         Ground::Given(dir) => {
@@ -87,6 +93,7 @@ pub(super) fn prepare(ground: Ground) -> Result<Prepared> {
             }
             warn_if_open(&dir)?;
             let work = dir.join("work");
+            put_back(&work);
             remove(&work).with_context(|| format!("remove {}, left by an earlier build", work.display()))?;
             make(&work)?;
             Ok(Prepared { place: Place::Below(dir), temporary: work.clone(), work })
@@ -98,6 +105,42 @@ pub(super) fn prepare(ground: Ground) -> Result<Prepared> {
             Ok(Prepared { place: Place::Below(dir.clone()), work, temporary: dir })
         }
     }
+}
+
+/// Puts back what the steps of a build that was killed had in place.
+fn put_back(work: &Path) {
+    match recover(&work.join("mounts")) {
+        Ok(problems) => {
+            problems.iter().for_each(|problem| warn!("left by an earlier build, cannot be put back: {problem}"))
+        }
+        Err(error) => warn!("{}: cannot put back what an earlier build left: {error}", work.display()),
+    }
+}
+
+/// Removes the work directories of builds in `own` that were killed. One that is locked belongs to a build that runs.
+fn remove_stale(own: &Path) {
+    let entries = std::fs::read_dir(own).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_ours = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())) && path.is_dir()
+    };
+    for work in entries.filter(is_ours) {
+        let Ok(lock) = std::fs::File::open(&work) else { continue };
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        put_back(&work);
+        if let Err(error) = remove(&work) {
+            warn!("cannot remove {}, left by an earlier build: {error}", work.display());
+        }
+    }
+}
+
+/// Locks a work directory for as long as this process lives.
+fn hold(work: &Path) -> Result<()> {
+    let lock = std::fs::File::open(work).with_context(|| format!("open {}", work.display()))?;
+    lock.try_lock().with_context(|| format!("lock {}", work.display()))?;
+    std::mem::forget(lock);
+    Ok(())
 }
 
 /// A directory that the user made keeps its mode, whatever that lets others reach.
@@ -115,7 +158,7 @@ fn make(dir: &Path) -> Result<()> {
 }
 
 fn private_dir(parent: &Path) -> Result<PathBuf> {
-    let made = tempfile::Builder::new().prefix("silt-").tempdir_in(parent);
+    let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent);
     Ok(made.with_context(|| format!("create a directory in {}", parent.display()))?.keep())
 }
 

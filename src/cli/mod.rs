@@ -24,6 +24,7 @@ mod signals;
 mod tests;
 mod values;
 mod variables;
+mod vault;
 
 use std::ffi::OsString;
 use std::io::Write as _;

@@ -52,7 +52,6 @@ const fn warned(flag: &'static str, text: &'static str) -> NotYet {
 pub(super) const ROWS: &[NotYet] = &[
     refused("bucket", "give a local directory with --context"),
     refused("git", "give a local directory with --context"),
-    refused("secret", "RUN --mount=type=secret is not there either"),
     NotYet { flag: "target", asked: Asked::Several, then: Then::Refused, text: "several targets: build one at a time" },
     NotYet {
         flag: "skip-unused-stages",

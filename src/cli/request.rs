@@ -103,11 +103,19 @@ pub(super) fn build_args(flags: &Flags, env: &Env) -> BTreeMap<String, String> {
 /// `--build-context`.
 pub(super) fn contexts(flags: &Flags) -> Result<BTreeMap<String, NamedContext>> {
     let context = |(name, location): &(String, String)| {
-        let Some(layout) = location.strip_prefix("oci-layout://") else {
-            bail!("--build-context={name}={location}: only oci-layout://PATH[:TAG] is supported yet");
+        let context = match location.split_once("://") {
+            Some(("oci-layout", layout)) => {
+                let layout = LayoutSource::parse(layout).with_context(|| format!("--build-context={name}"))?;
+                NamedContext::OciLayout(layout)
+            }
+            Some(("docker-image", reference)) => NamedContext::Image(reference.to_owned()),
+            Some(_) => bail!(
+                "--build-context={name}={location}: only a directory, oci-layout://PATH[:TAG] and docker-image://IMAGE \
+                 are supported yet"
+            ),
+            None => NamedContext::Directory(location.into()),
         };
-        let layout = LayoutSource::parse(layout).with_context(|| format!("--build-context={name}"))?;
-        Ok((name.to_lowercase(), NamedContext::OciLayout(layout)))
+        Ok((name.to_lowercase(), context))
     };
     flags.own.build_context.iter().map(context).collect()
 }
@@ -305,8 +313,11 @@ mod tests {
     }
 
     #[test]
-    fn only_layouts_are_named_contexts_yet() {
+    fn named_contexts_are_layouts_images_and_directories() {
         assert!(contexts(&flags(&["--build-context=base=oci-layout:///l:tag"])).expect("ok").contains_key("base"));
+        let context = |arg: &str| contexts(&flags(&[arg])).expect(arg).remove("a").expect("the name");
+        assert!(matches!(context("--build-context=A=/x"), NamedContext::Directory(_)));
+        assert!(matches!(context("--build-context=a=docker-image://x:1"), NamedContext::Image(_)));
         assert!(contexts(&flags(&["--build-context=base=https://x/y"])).is_err());
     }
 }

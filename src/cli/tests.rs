@@ -41,7 +41,7 @@ fn notices(args: &[&str]) -> Notices {
 type Known = (&'static str, &'static str, Option<&'static str>);
 
 /// Those of the executor, of kaniko 1.24 and of its living fork.
-const EXECUTOR: [Known; 78] = [
+const EXECUTOR: [Known; 80] = [
     ("verbosity", "v", Some("debug")),
     ("log-format", "", Some("json")),
     ("log-timestamp", "", None),
@@ -114,6 +114,8 @@ const EXECUTOR: [Known; 78] = [
     // Ours.
     ("build-root", "", Some("/a")),
     ("build-context", "", Some("a=oci-layout:///l")),
+    ("ssh", "", Some("a=/a")),
+    ("allow", "", Some("security.insecure")),
     ("recorder", "", Some("sweep")),
     ("max-watches", "", Some("1000")),
     ("verify-snapshot", "", None),
@@ -284,9 +286,9 @@ fn what_asks_for_nothing_is_not_refused() {
     ];
     let notices = notices(&args);
     assert_eq!((notices.warnings, notices.refused), (vec![], vec![]));
-    let notices = invoked(&["--secret=id=a", "--reproducible"], &[]).expect("ok").1;
+    let notices = invoked(&["--git=branch=main", "--reproducible"], &[]).expect("ok").1;
     let refused = notices.tell().expect_err("refused").to_string();
-    assert!(refused.contains("--secret") && refused.contains("--reproducible"), "{refused}");
+    assert!(refused.contains("--git") && refused.contains("--reproducible"), "{refused}");
 }
 
 #[test]

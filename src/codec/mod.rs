@@ -1,13 +1,16 @@
-//! Compression of layers: telling which one a stream has, reading it, writing gzip.
+//! Compression of layers and archives: telling which one a stream has, reading it, writing gzip.
 //!
-//! It knows neither tar nor layers. Decoders take what standards allow to be concatenated: gzip members (RFC 1952) and
-//! zstd frames (RFC 8878). What they write is a function of the input, the level and the version of the compressor.
+//! It knows neither tar nor layers. Decoders take what standards allow to be concatenated: gzip members (RFC 1952), zstd
+//! frames (RFC 8878), bzip2 and xz streams. What they write is a function of the input, the level and the version of the
+//! compressor.
 
 use std::io::{BufRead, Read, Result, Write};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
+use lzma_rust2::XzReader;
 
 /// How a stream is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,10 @@ pub enum Encoding {
     Gzip,
     /// RFC 8878.
     Zstd,
+    /// Of archives only: no layer is.
+    Bzip2,
+    /// The same.
+    Xz,
 }
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -25,8 +32,12 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The last three bytes of a skippable frame's magic; the first is 0x50 to 0x5f.
 const ZSTD_SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 
+/// In KiB: what `xz -9` asks of a reader is half of it.
+const XZ_MEMORY: u32 = 128 << 10;
+const XZ_MAGIC: &[u8] = b"\xfd7zXZ\0";
+
 /// How many bytes [`sniff`] wants; fewer only at the end of a stream.
-pub const SNIFF_LEN: usize = 4;
+pub const SNIFF_LEN: usize = 6;
 
 /// The encoding of a stream that begins with `start`.
 pub fn sniff(start: &[u8]) -> Encoding {
@@ -34,6 +45,8 @@ pub fn sniff(start: &[u8]) -> Encoding {
         _ if start.starts_with(&GZIP_MAGIC) => Encoding::Gzip,
         _ if start.starts_with(&ZSTD_MAGIC) => Encoding::Zstd,
         [0x50..=0x5f, rest @ ..] if rest.starts_with(&ZSTD_SKIPPABLE) => Encoding::Zstd,
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Encoding::Bzip2,
+        _ if start.starts_with(XZ_MAGIC) => Encoding::Xz,
         _ => Encoding::Plain,
     }
 }
@@ -47,6 +60,8 @@ pub fn decode<'a>(mut stream: impl BufRead + Send + 'a) -> Result<Box<dyn Read +
         Encoding::Plain => Box::new(whole),
         Encoding::Gzip => Box::new(MultiGzDecoder::new(whole)),
         Encoding::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(whole)?),
+        Encoding::Bzip2 => Box::new(MultiBzDecoder::new(whole)),
+        Encoding::Xz => Box::new(XzReader::new_mem_limit(whole, true, XZ_MEMORY)),
     })
 }
 
@@ -113,6 +128,35 @@ mod tests {
         check(&[gz(b"one"), gz(b""), gz(b"two")].concat(), Encoding::Gzip, b"onetwo");
         check(&[zstd(b"one"), zstd(b"two")].concat(), Encoding::Zstd, b"onetwo");
         check(&skippable, Encoding::Zstd, b"x");
+        let bzip2 = |data: &[u8]| {
+            let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::new(1));
+            encoder.write_all(data).expect("write");
+            encoder.finish().expect("finish")
+        };
+        check(&[bzip2(b"one"), bzip2(b"two")].concat(), Encoding::Bzip2, b"onetwo");
+        check(XZ_X, Encoding::Xz, b"x");
+        check(&[XZ_X, XZ_X].concat(), Encoding::Xz, b"xx");
+    }
+
+    /// `printf x | xz`, with a CRC64.
+    const XZ_X: &[u8] = b"\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x16\x00\x00\x00\x74\x2f\xe5\xa3\x01\x00\x00\x78\x00\x00\x00\x00\x45\xae\xef\x83\xf8\xee\x16\x0a\x00\x01\x19\x01\xa5\x2c\x81\xcc\x1f\xb6\xf3\x7d\x01\x00\x00\x00\x00\x04\x59\x5a";
+
+    #[test]
+    fn an_xz_stream_that_wants_too_much_memory_is_an_error() {
+        // The same with a dictionary of 4 GiB in the block's header, whose checksum is right.
+        let mut hostile = XZ_X.to_vec();
+        hostile[16] = 40;
+        let checksum = crc32(&hostile[12..20]);
+        hostile[20..24].copy_from_slice(&checksum.to_le_bytes());
+        let mut out = Vec::new();
+        let error = decode(&hostile[..]).expect("decoder").read_to_end(&mut out).expect_err("refused").to_string();
+        assert!(error.contains("memory"), "{error}");
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum()
     }
 
     #[test]

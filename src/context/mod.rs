@@ -90,6 +90,15 @@ impl Context {
         Ok(Context { dir: dir.to_owned(), dockerfile, text, ignore, ignore_file })
     }
 
+    /// Opens the directory `dir` as a context that has a name: it has no Dockerfile, but may have an ignore file.
+    pub fn open_named(dir: &Path) -> Result<Context, Error> {
+        if !dir.is_dir() {
+            return Err(Error::NotADirectory(dir.to_owned()));
+        }
+        let (ignore_file, ignore) = read_ignore(&[dir.join(".dockerignore")])?;
+        Ok(Context { dir: dir.to_owned(), dockerfile: PathBuf::new(), text: Vec::new(), ignore, ignore_file })
+    }
+
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir

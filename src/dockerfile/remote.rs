@@ -10,6 +10,12 @@ pub fn is_http(source: &str) -> bool {
     has_scheme(source, &["http://", "https://"])
 }
 
+/// Whether an address is that of a git repository: by its scheme or form, or `http(s)://` with a path that ends in `.git`.
+pub fn is_git(source: &str) -> bool {
+    let address = source.split(['#', '?']).next().unwrap_or_default();
+    is_remote(source) && (!is_http(source) || address.ends_with(".git"))
+}
+
 fn has_scheme(source: &str, schemes: &[&str]) -> bool {
     schemes.iter().any(|scheme| starts_with_ignoring_case(source, scheme))
 }
@@ -39,6 +45,18 @@ mod tests {
         }
         for source in ["", "a", "http:/a", "./git@h:p", "a/b@c:d", "git@host/path", "http", "@h:p", "github.com/a/b"] {
             assert!(!is_remote(source), "{source}");
+        }
+    }
+
+    #[test]
+    fn repositories() {
+        for source in
+            ["git://a/b", "git@h:a/b", "ssh://h/a", "https://h/a.git", "http://h/a.git#v1:dir", "https://h/a.git?x=y"]
+        {
+            assert!(is_git(source), "{source}");
+        }
+        for source in ["https://h/a", "https://h/a.git/b", "https://h/a.gitx", "a.git", "https://h/a#b.git"] {
+            assert!(!is_git(source), "{source}");
         }
     }
 }

@@ -340,8 +340,8 @@ fn resolve_only(text: &str) -> Vec<Stage> {
 
 #[test]
 fn only_stages_to_build_must_be_supported() {
-    check("FROM a\nONBUILD RUN b\nFROM c", &options(), "1<c");
-    check_error("FROM a\n\nONBUILD RUN b", &options(), "Dockerfile:3: ONBUILD is not supported yet");
+    check("FROM a\nRUN --device=x b\nFROM c", &options(), "1<c");
+    check_error("FROM a\n\nRUN --device=x b", &options(), "Dockerfile:3: RUN --device is not supported yet");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod answer;
 mod auth;
 mod authorization;
 mod credential;
+mod download;
 mod endpoint;
 mod error;
 mod exchange;
@@ -35,6 +36,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use credential::{Credential, Finder, Identity};
+pub use download::Downloaded;
 pub use error::Error;
 pub use patience::{Backoff, Timeouts};
 pub use policy::{ClientCertificate, Policy, Protocols, host_and_client_certificate, host_and_path};
@@ -129,6 +131,11 @@ impl Client {
         let image = self.resolve(reference, platform)?.image;
         self.fetch(&image, blobs)?;
         Ok(image)
+    }
+
+    /// Writes the file at an address that is no registry's to `sink`. After an error `sink` may have a part of it.
+    pub fn download(&self, address: &str, sink: &mut dyn std::io::Write) -> Result<Downloaded, Error> {
+        self.runtime.block_on(download::download(self, address, sink))
     }
 
     /// Uploads `image`, whose layers are in `blobs` or in the registry that they came from. Returns the manifest's digest.

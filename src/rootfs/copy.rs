@@ -4,7 +4,8 @@
 //! entries and takes the source's attributes. Symlinks are copied as they are and never followed, on either side: the
 //! caller resolves the first source and the destination, inside their roots. Files with several names in one source stay
 //! one file. Modification times, `user.*` attributes and file capabilities are kept; FIFOs and devices are made anew;
-//! sockets are left out. It does not know patterns, ignore files or instructions.
+//! sockets are left out. With [`Onto::Fresh`] the result is that of a copy into an empty root that is then laid over this
+//! one. It does not know patterns, ignore files or instructions.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read};
@@ -12,7 +13,7 @@ use std::io::{self, Read};
 use silt_watcher::Inode;
 
 use super::extract::{ExtractError, extract};
-use super::{Cursor, Entry, Error, Kind, Made, Node, Result, Root, RootPath, users};
+use super::{Cursor, Entry, Error, Kind, Made, Node, Result, Root, RootPath, Timestamp, users, walk};
 
 /// The mode of a directory that only the way to the destination needs.
 const IMPLIED_MODE: u32 = 0o755;
@@ -26,13 +27,26 @@ pub enum Owner {
     Given(users::Owner),
 }
 
+/// What becomes of permission bits, and whether they are a directory's.
+pub type Remode<'a> = &'a (dyn Fn(u32, bool) -> u32 + 'a);
+
 /// What the copies have that the sources may not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+#[derive(Clone, Copy)]
+pub struct Stamp<'a> {
     /// Their owner.
     pub owner: Owner,
-    /// Their permission bits, of files and directories alike; `None` keeps the source's.
-    pub mode: Option<u32>,
+    /// What becomes of the permission bits, of files and directories alike; `None` keeps the source's.
+    pub mode: Option<Remode<'a>>,
+}
+
+/// What the destination's own directories have to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onto {
+    /// They stay as they are, and what is no directory is not replaced by one.
+    Standing,
+    /// Nothing (`--link`): on the way to the destination every directory gets the attributes of a new one, and what else
+    /// stands there gives way.
+    Fresh,
 }
 
 /// What a filter says of a path of the source.
@@ -53,10 +67,12 @@ pub type Filter<'a> = &'a (dyn Fn(&RootPath, bool) -> Selection + 'a);
 pub struct Copier<'a> {
     from: Cursor<'a>,
     to: &'a Root,
-    /// Looks at `to`: a copy removes and moves no directory.
+    /// Looks at `to`, and forgets a directory that gives way.
     there: Cursor<'a>,
-    stamp: Stamp,
-    filter: Filter<'a>,
+    stamp: Stamp<'a>,
+    onto: Onto,
+    /// With [`Onto::Fresh`]: the directories that are as this copy made them.
+    fresh: BTreeSet<RootPath>,
     /// The first copy of each file with several names, within one source.
     copies: HashMap<Inode, RootPath>,
     /// The directories between the source and what is being copied, outermost first.
@@ -82,19 +98,56 @@ enum State {
 }
 
 impl<'a> Copier<'a> {
-    /// Starts a copy of what `filter` takes.
-    pub fn new(from: &'a Root, to: &'a Root, stamp: Stamp, filter: Filter<'a>) -> Self {
+    /// Starts copies out of `from`.
+    pub fn new(from: &'a Root, to: &'a Root, stamp: Stamp<'a>, onto: Onto) -> Self {
         let (from, there) = (Cursor::new(from), Cursor::new(to));
-        let (copies, open, own, touched) = Default::default();
-        Copier { from, to, there, stamp, filter, copies, open, own, touched }
+        let (fresh, copies, open, own, touched) = Default::default();
+        Copier { from, to, there, stamp, onto, fresh, copies, open, own, touched }
     }
 
     /// Makes `path` and the directories above it where they are missing, with the owner and the mode of the copies.
     pub fn directory(&mut self, path: &RootPath) -> Result<()> {
+        let mode = self.mode(IMPLIED_MODE, true);
+        self.directory_of(path, mode)
+    }
+
+    fn directory_of(&mut self, path: &RootPath, mode: u32) -> Result<()> {
         let (uid, gid) = self.owner();
-        let mode = self.stamp.mode.unwrap_or(IMPLIED_MODE);
-        self.touched.extend(self.to.create_dir_all(path, mode, uid, gid)?);
+        if self.onto == Onto::Standing {
+            self.touched.extend(self.to.create_dir_all(path, mode, uid, gid)?);
+            return Ok(());
+        }
+        let mut way: Vec<RootPath> = std::iter::once(path.clone()).chain(path.ancestors()).collect();
+        way.retain(|path| !path.is_root() && !self.fresh.contains(path));
+        for path in way.into_iter().rev() {
+            if !self.vacate_for_directory(&path)? {
+                self.to.create_dir(&path, mode, uid, gid)?;
+            }
+            let xattrs = Default::default();
+            set(self.to, &path, &Entry { kind: Kind::Directory, mode, uid, gid, mtime: Timestamp::now(), xattrs })?;
+            self.touched.insert(path.clone());
+            self.fresh.insert(path);
+        }
         Ok(())
+    }
+
+    /// Makes way for a directory; says whether one stands there already.
+    fn vacate_for_directory(&mut self, path: &RootPath) -> Result<bool> {
+        match self.there.observe(path)? {
+            Some(node) if node.entry.is_directory() => Ok(true),
+            Some(_) => self.vacate(path).map(|()| false),
+            None => Ok(false),
+        }
+    }
+
+    fn vacate(&mut self, path: &RootPath) -> Result<()> {
+        self.there.forget(path);
+        vacate(self.to, path, &mut self.touched)
+    }
+
+    /// What becomes of the permission bits `mode`.
+    fn mode(&self, mode: u32, is_directory: bool) -> u32 {
+        self.stamp.mode.map_or(mode, |remode| remode(mode, is_directory))
     }
 
     /// A destination must not be protected; what is below one and is, is left out.
@@ -110,9 +163,9 @@ impl<'a> Copier<'a> {
         }
     }
 
-    /// Copies the contents of the directory `source`, or else `source` itself, to `target`. The filter is not asked about
-    /// `source`; what is above `target` must be there.
-    pub fn copy(&mut self, source: &RootPath, target: &RootPath) -> Result<()> {
+    /// Copies the contents of the directory `source`, or else `source` itself, to `target`. The filter is asked about what
+    /// is below `source`, by its path in the root, and not about `source` itself; what is above `target` must be there.
+    pub fn copy(&mut self, source: &RootPath, target: &RootPath, filter: Filter<'_>) -> Result<()> {
         self.guard(target)?;
         self.copies.clear();
         let node = self.from.observe(source)?.ok_or_else(|| missing(source))?;
@@ -124,7 +177,28 @@ impl<'a> Copier<'a> {
         for path in [target, &RootPath::root()] {
             self.own.extend(self.there.observe(path)?.map(|node| node.inode));
         }
-        self.contents(source, target)
+        self.contents(source, target, filter)
+    }
+
+    /// Writes a file that has no source in the tree; the stamp applies to what `entry` says.
+    pub fn write(&mut self, target: &RootPath, content: &mut dyn Read, entry: &Entry) -> Result<()> {
+        self.guard(target)?;
+        self.clear_of_directory(target)?;
+        self.touched.insert(target.clone());
+        let made = self.to.write_file(target, content, &self.stamped(entry))?;
+        report(target, &made);
+        Ok(())
+    }
+
+    /// A directory is not replaced by anything else, unless it stands for nothing.
+    fn clear_of_directory(&mut self, target: &RootPath) -> Result<()> {
+        match self.there.observe(target)? {
+            Some(old) if old.entry.is_directory() && self.onto == Onto::Fresh && !self.fresh.contains(target) => {
+                self.vacate(target)
+            }
+            Some(old) if old.entry.is_directory() => Err(in_the_way(target, io::ErrorKind::IsADirectory).into()),
+            _ => Ok(()),
+        }
     }
 
     /// Extracts the uncompressed archive `tar` into `target`, which is made if it is missing. An archive says its own modes,
@@ -136,9 +210,13 @@ impl<'a> Copier<'a> {
         owner: Owner,
     ) -> std::result::Result<(), ExtractError> {
         self.guard(target)?;
-        let (uid, gid) = self.owner();
-        self.touched.extend(self.to.create_dir_all(target, IMPLIED_MODE, uid, gid)?);
+        self.directory_of(target, IMPLIED_MODE)?;
         extract(self.to, target, tar, owner, &mut self.touched)
+    }
+
+    /// Whether `path` is a directory that this copy made in a fresh tree.
+    pub fn has_made(&self, path: &RootPath) -> bool {
+        self.fresh.contains(path)
     }
 
     /// What was written: files, directories whose attributes were set, and directories made on the way.
@@ -146,19 +224,19 @@ impl<'a> Copier<'a> {
         self.touched
     }
 
-    fn contents(&mut self, source: &RootPath, target: &RootPath) -> Result<()> {
+    fn contents(&mut self, source: &RootPath, target: &RootPath, filter: Filter<'_>) -> Result<()> {
         for name in self.from.read_dir(source)? {
             let child = source.join_name(&name);
             let Some(node) = self.from.observe(&child)? else { continue };
             let target = target.join_name(&name);
             let is_directory = node.entry.is_directory();
-            match (self.filter)(&child, is_directory) {
+            match filter(&child, is_directory) {
                 Selection::Skip => {}
                 _ if is_directory && self.own.contains(&node.inode) => {}
                 _ if self.to.is_protected(&target) => {
                     tracing::warn!("{target} belongs to this machine and is not copied");
                 }
-                selection if is_directory => self.tree(&child, &node, target, selection)?,
+                selection if is_directory => self.tree(&child, &node, target, (selection, filter))?,
                 Selection::Take => self.item(&child, &node, &target)?,
                 Selection::Descend => {}
             }
@@ -167,7 +245,13 @@ impl<'a> Copier<'a> {
     }
 
     /// Copies a directory below the source, if it is taken or anything in it is.
-    fn tree(&mut self, source: &RootPath, node: &Node, target: RootPath, selection: Selection) -> Result<()> {
+    fn tree(
+        &mut self,
+        source: &RootPath,
+        node: &Node,
+        target: RootPath,
+        (selection, filter): (Selection, Filter<'_>),
+    ) -> Result<()> {
         self.open.push(OpenDirectory {
             target: target.clone(),
             entry: self.stamped(&node.entry),
@@ -176,7 +260,7 @@ impl<'a> Copier<'a> {
         if selection == Selection::Take {
             self.make_open()?;
         }
-        self.contents(source, &target)?;
+        self.contents(source, &target, filter)?;
         match self.open.pop() {
             Some(OpenDirectory { target, entry, state: State::Made }) => set(self.to, &target, &entry),
             _ => Ok(()),
@@ -185,14 +269,25 @@ impl<'a> Copier<'a> {
 
     /// Makes the open directories that are not there yet.
     fn make_open(&mut self) -> Result<()> {
-        for directory in self.open.iter_mut().filter(|directory| directory.state == State::NotYet) {
-            match self.there.observe(&directory.target)? {
-                Some(node) if node.entry.is_directory() => {}
-                Some(_) => return Err(in_the_way(&directory.target, io::ErrorKind::NotADirectory).into()),
-                None => self.to.create_dir(&directory.target, 0o700, 0, 0)?,
+        for at in 0..self.open.len() {
+            if self.open[at].state == State::Made {
+                continue;
             }
-            directory.state = State::Made;
-            self.touched.insert(directory.target.clone());
+            let target = self.open[at].target.clone();
+            match self.there.observe(&target)? {
+                Some(node) if node.entry.is_directory() => {}
+                Some(_) if self.onto == Onto::Fresh => {
+                    self.vacate(&target)?;
+                    self.to.create_dir(&target, 0o700, 0, 0)?;
+                }
+                Some(_) => return Err(in_the_way(&target, io::ErrorKind::NotADirectory).into()),
+                None => self.to.create_dir(&target, 0o700, 0, 0)?,
+            }
+            self.open[at].state = State::Made;
+            if self.onto == Onto::Fresh {
+                self.fresh.insert(target.clone());
+            }
+            self.touched.insert(target);
         }
         Ok(())
     }
@@ -207,8 +302,7 @@ impl<'a> Copier<'a> {
         self.touched.insert(target.clone());
         match self.there.observe(target)? {
             Some(old) if old.inode == node.inode => return set(self.to, target, &self.stamped(&node.entry)),
-            Some(old) if old.entry.is_directory() => return Err(in_the_way(target, io::ErrorKind::IsADirectory).into()),
-            _ => {}
+            _ => self.clear_of_directory(target)?,
         }
         if let Some(first) = self.copies.get(&node.inode) {
             return self.to.hard_link(target, first);
@@ -234,8 +328,8 @@ impl<'a> Copier<'a> {
         if let Owner::Given(owner) = self.stamp.owner {
             (entry.uid, entry.gid) = (owner.uid, owner.gid);
         }
-        if let (Some(mode), false) = (self.stamp.mode, matches!(entry.kind, Kind::Symlink(_))) {
-            entry.mode = mode;
+        if !matches!(entry.kind, Kind::Symlink(_)) {
+            entry.mode = self.mode(entry.mode, entry.is_directory());
         }
         entry
     }
@@ -244,6 +338,16 @@ impl<'a> Copier<'a> {
 fn set(root: &Root, path: &RootPath, entry: &Entry) -> Result<()> {
     report(path, &root.set_attributes(path, entry)?);
     Ok(())
+}
+
+/// Removes what stands at `path`, whatever it is. Each path that goes is told: a later directory in its place may have the
+/// very inode number of the one that went, and would not look like another.
+pub(super) fn vacate(root: &Root, path: &RootPath, touched: &mut BTreeSet<RootPath>) -> Result<()> {
+    walk(root, path, |gone, _| {
+        touched.insert(gone.clone());
+        Ok::<(), io::Error>(())
+    })?;
+    root.remove_tree(path)
 }
 
 /// Says what could not be kept: the file system or the kernel forbids it.
@@ -266,62 +370,4 @@ fn in_the_way(target: &RootPath, kind: io::ErrorKind) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::super::fixture::{Fixture, path};
-    use super::*;
-
-    const TAKE_ALL: Filter<'static> = &|_, _| Selection::Take;
-    const STAMP: Stamp = Stamp { owner: Owner::Kept, mode: None };
-
-    /// A source with `d/mount/x` and `d/y`, and a root where `d/mount` is protected.
-    fn protected() -> (tempfile::TempDir, Root, Fixture) {
-        let source = tempfile::tempdir().expect("a temporary directory");
-        fs::create_dir_all(source.path().join("d/mount")).expect("mkdir");
-        fs::write(source.path().join("d/mount/x"), "x").expect("write");
-        fs::write(source.path().join("d/y"), "y").expect("write");
-        let mut fixture = Fixture::new();
-        fixture.root.create_dir_all(&path("d/mount"), 0o711, 0, 0).expect("mkdir");
-        fixture.root.protect(path("d/mount"));
-        let root = Root::open(source.path()).expect("the source");
-        (source, root, fixture)
-    }
-
-    #[test]
-    fn what_is_protected_is_left_out_of_a_tree() {
-        let (_source, from, fixture) = protected();
-        let mut copier = Copier::new(&from, &fixture.root, STAMP, TAKE_ALL);
-        copier.copy(&RootPath::root(), &RootPath::root()).expect("copies the rest");
-        assert_eq!(copier.into_touched(), BTreeSet::from([path("d"), path("d/y")]));
-        assert_eq!(fs::read_dir(fixture.on_disk("d/mount")).expect("list").count(), 0);
-    }
-
-    #[test]
-    fn what_is_protected_is_no_destination() {
-        let (_source, from, fixture) = protected();
-        for (source, target) in [("d/y", "d/mount"), ("d/y", "d/mount/z"), ("d", "d/mount"), ("d", "d/mount/e")] {
-            let mut copier = Copier::new(&from, &fixture.root, STAMP, TAKE_ALL);
-            let result = copier.copy(&path(source), &path(target));
-            assert!(matches!(result, Err(Error::Protected(_))), "{source} to {target}: {result:?}");
-        }
-        assert_eq!(fs::read_dir(fixture.on_disk("d/mount")).expect("list").count(), 0);
-    }
-
-    #[test]
-    fn names_of_one_file_stay_together_only_within_a_source() {
-        let source = tempfile::tempdir().expect("a temporary directory");
-        fs::write(source.path().join("a"), "1").expect("write");
-        fs::hard_link(source.path().join("a"), source.path().join("b")).expect("link");
-        let from = Root::open(source.path()).expect("the source");
-        let fixture = Fixture::new();
-        let mut copier = Copier::new(&from, &fixture.root, STAMP, TAKE_ALL);
-        copier.copy(&RootPath::root(), &path("tree")).expect("copies");
-        copier.copy(&path("a"), &path("x")).expect("copies");
-        copier.copy(&path("b"), &path("y")).expect("copies");
-        let inode = |name: &str| fixture.root.observe(&path(name)).expect("statx").map(|node| node.inode);
-        assert_eq!(inode("tree/a"), inode("tree/b"));
-        assert_ne!(inode("x"), inode("y"));
-        fixture.assert_outside_untouched();
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use super::archive::{self, Chunk, Member, Reader, What};
 use super::copy::Owner;
 use super::error::Error;
-use super::{Entry, Kind, Result, Root, RootPath, walk};
+use super::{Entry, Kind, Result, Root, RootPath};
 
 const IMPLIED_MODE: u32 = 0o755;
 /// As many links as the kernel follows on one path.
@@ -138,14 +138,9 @@ impl Extraction<'_> {
         self.root.hard_link(path, target)
     }
 
-    /// Removes what a member replaces. Each path that goes is told: a later directory in its place may have the very inode
-    /// number of the one that went, and would not look like another.
+    /// Removes what a member replaces.
     fn make_way(&mut self, path: &RootPath) -> Result<()> {
-        walk(self.root, path, |gone, _| {
-            self.touched.insert(gone.clone());
-            Ok::<(), io::Error>(())
-        })?;
-        self.root.remove_tree(path)
+        super::copy::vacate(self.root, path, self.touched)
     }
 
     fn parents(&mut self, path: &RootPath) -> Result<()> {

@@ -1,36 +1,25 @@
-//! ADD: tells local tar archives from other files, by content and not by name.
+//! ADD: tells tar archives from other files, by content and not by name.
 //!
-//! Plain, gzip and zstd archives are unpacked. bzip2 and xz files are refused, since they may be archives and silt cannot
-//! read them yet. A compressed file that holds no tar is an ordinary file. Follows the Dockerfile reference ("ADD").
+//! Archives are unpacked plain or compressed with gzip, bzip2, xz or zstd. A compressed file that holds no tar is an
+//! ordinary file. Follows the Dockerfile reference ("ADD").
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 
-use super::source::Found;
 use crate::codec;
-use crate::rootfs::{Copier, Kind, Owner, Root, RootPath};
+use crate::rootfs::{Copier, Owner, RootPath};
 
 const BLOCK: usize = 512;
 /// Where a header has its checksum: eight bytes, octal.
 const CHECKSUM: std::ops::Range<usize> = 148..156;
 
-/// Longest magic below.
-const MAGIC: usize = 6;
-const BZIP2: &[u8] = b"BZh";
-const XZ: &[u8] = b"\xfd7zXZ\0";
-
 /// A tar archive, opened.
 pub(super) struct Archive(File);
 
-/// Opens what was found if it is an archive; `None` if it is to be copied as it is.
-pub(super) fn open(root: &Root, found: &Found) -> Result<Option<Archive>> {
-    if !matches!(found.node.entry.kind, Kind::File { .. }) {
-        return Ok(None);
-    }
-    let mut file = root.open_file(&found.path)?;
-    check_known(&start(&mut file, MAGIC)?).with_context(|| format!("{:?}", found.path))?;
+/// Tells what `file` is; `None` if it is to be copied as it is.
+pub(super) fn open(mut file: File) -> Result<Option<Archive>> {
     file.rewind()?;
     let block = codec::decode(BufReader::new(&file)).and_then(|stream| start(stream, BLOCK));
     // What looks compressed and cannot be decoded is no archive, as a file of zeros is none.
@@ -45,15 +34,6 @@ impl Archive {
         let tar = codec::decode(BufReader::with_capacity(256 * 1024, self.0))?;
         Ok(copier.extract(tar, target, owner)?)
     }
-}
-
-fn check_known(start: &[u8]) -> Result<()> {
-    let format = match start {
-        _ if start.starts_with(BZIP2) => "bzip2",
-        _ if start.starts_with(XZ) => "xz",
-        _ => return Ok(()),
-    };
-    bail!("ADD cannot unpack {format} files yet; use a gzip or zstd archive, or COPY to keep it as it is")
 }
 
 fn start(stream: impl Read, length: usize) -> std::io::Result<Vec<u8>> {

@@ -2,14 +2,14 @@
 
 use anyhow::{Result, bail};
 
-use super::source::Found;
 use super::state::StageState;
-use crate::rootfs::{Kind, Root, RootPath};
+use crate::rootfs::{Onto, Root, RootPath};
 
 /// The destination of an instruction, links not yet followed.
 pub(super) struct Destination {
     path: RootPath,
     directory: Named,
+    onto: Onto,
 }
 
 /// What the destination's spelling says.
@@ -22,29 +22,32 @@ enum Named {
 }
 
 impl Destination {
-    /// Reads the expanded `word`.
-    pub(super) fn new(state: &StageState, word: &str) -> Result<Self> {
+    /// Reads the expanded `word`. What stands in a fresh tree's way has no say in what it is.
+    pub(super) fn new(state: &StageState, word: &str, onto: Onto) -> Result<Self> {
         let last = word.rsplit('/').next().unwrap_or_default();
         let directory = if matches!(last, "" | ".") { Named::Directory } else { Named::Either };
-        Ok(Destination { path: state.path(word)?, directory })
+        Ok(Destination { path: state.path(word)?, directory, onto })
     }
 
-    /// Where it really is, links on the way and at its end followed inside the root. It may be missing.
+    /// Where it really is, links on the way and at its end followed inside the root. It may be missing. A fresh tree has no
+    /// links to follow.
     pub(super) fn exact(&self, root: &Root) -> Result<RootPath> {
-        Ok(root.resolve(self.path.as_bytes())?)
+        match self.onto {
+            Onto::Standing => Ok(root.resolve(self.path.as_bytes())?),
+            Onto::Fresh => Ok(self.path.clone()),
+        }
     }
 
-    /// The directory that a file goes into under its own name; `None` if the destination is the file itself.
-    pub(super) fn as_directory(&self, root: &Root) -> Result<Option<RootPath>> {
-        let exact = self.exact(root)?;
-        let is_directory = self.directory == Named::Directory || stands_as_directory(root, &exact)?;
-        Ok(is_directory.then_some(exact))
+    /// Whether a file goes into it under its own name.
+    pub(super) fn is_directory(&self, root: &Root) -> Result<bool> {
+        Ok(self.path.is_root()
+            || self.directory == Named::Directory
+            || (self.onto == Onto::Standing && stands_as_directory(root, &self.exact(root)?)?))
     }
 
-    /// Refuses several sources of which one would replace another.
-    pub(super) fn check_room(&self, root: &Root, found: &[Found]) -> Result<()> {
-        let replaces = found.len() > 1 && found.iter().any(|found| found.node.entry.kind != Kind::Directory);
-        if replaces && self.as_directory(root)?.is_none() {
+    /// Refuses several sources of which one would replace another; `is_alone` says that one is no directory.
+    pub(super) fn check_room(&self, root: &Root, sources: usize, is_alone: bool) -> Result<()> {
+        if sources > 1 && is_alone && !self.is_directory(root)? {
             bail!("with more than one source the destination must be a directory and end with /");
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! The steps that only edit the config: ENV ARG LABEL CMD ENTRYPOINT EXPOSE VOLUME SHELL STOPSIGNAL USER MAINTAINER.
+//! The steps that only edit the config: ENV ARG LABEL CMD ENTRYPOINT EXPOSE VOLUME SHELL STOPSIGNAL USER MAINTAINER HEALTHCHECK
+//! ONBUILD.
 //!
 //! None touches the root: VOLUME makes no directory. Words are expanded with the scope as it was before the instruction,
 //! except in ARG, where each default sees the ARGs before it on the line. CMD, ENTRYPOINT, SHELL and MAINTAINER are not
@@ -9,7 +10,8 @@ use serde_json::{Map, Value};
 
 use super::state::{Origin, StageState};
 use super::{expose, signal};
-use crate::dockerfile::{ArgDefinition, Command};
+use crate::dockerfile::{self, ArgDefinition, Command};
+use crate::oci::Healthcheck;
 
 pub(super) fn env(state: &mut StageState, pairs: &[(String, String)]) -> Result<()> {
     for (name, value) in expand_pairs(state, pairs)? {
@@ -109,6 +111,25 @@ pub(super) fn user(state: &mut StageState, word: &str) -> Result<()> {
     }
     state.config.config.user = user;
     Ok(())
+}
+
+/// The check replaces the base's; one with `NONE` says that there is none.
+pub(super) fn healthcheck(state: &mut StageState, check: &dockerfile::Healthcheck) {
+    let time = |nanoseconds: i64| (nanoseconds != 0).then_some(nanoseconds);
+    let mut config = Healthcheck { test: check.test(), ..Healthcheck::default() };
+    if let dockerfile::Healthcheck::Check(check) = check {
+        config.interval = time(check.interval);
+        config.timeout = time(check.timeout);
+        config.start_period = time(check.start_period);
+        config.start_interval = time(check.start_interval);
+        config.retries = (check.retries != 0).then_some(check.retries.into());
+    }
+    state.config.config.healthcheck = Some(config);
+}
+
+/// A trigger is text for later builds; nothing in it is expanded or done now.
+pub(super) fn onbuild(state: &mut StageState, trigger: &dockerfile::Trigger) {
+    state.config.config.on_build.push(trigger.text.clone());
 }
 
 pub(super) fn maintainer(state: &mut StageState, name: &str) {

@@ -9,26 +9,32 @@ mod archive;
 mod command;
 mod destination;
 mod expose;
+mod fetch;
 mod history;
 mod metadata;
+mod mounting;
+mod pattern;
 mod signal;
 mod source;
 mod state;
 mod transfer;
 mod tree;
 mod variables;
+mod vault;
 mod workdir;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+pub use fetch::{Fetch, Fetched};
 pub use history::history;
 pub use source::Missing;
 pub use state::StageState;
 pub use tree::Tree;
+pub use vault::Vault;
 
 use crate::dockerfile::Instruction;
 use crate::rootfs::{Root, RootPath};
-use transfer::Archives;
 
 /// What a step may have changed in the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +56,30 @@ pub struct Sources<'a> {
     pub control: &'a run::Control,
     /// How RUN is kept apart.
     pub isolation: run::Isolation,
+    /// The build context: what bind mounts show that have no `from`.
+    pub context: Tree<'a>,
+    /// For each mount of a RUN the tree that its `from` names.
+    pub mounts: &'a [Option<Tree<'a>>],
+    /// Secrets and SSH agents.
+    pub vault: &'a Vault,
+    /// What fetches the addresses of ADD.
+    pub fetch: &'a dyn Fetch,
+    /// A directory of ours, empty and outside of the image, if possible on the root's file system. It is empty again after.
+    pub own: &'a Path,
+    /// Where cache mounts are kept.
+    pub caches: &'a Path,
+    /// What a step may ask for.
+    pub rights: Rights,
+}
+
+/// Which rights the user of the builder allows to steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rights {
+    /// Those of a sandbox.
+    #[default]
+    Sandboxed,
+    /// All that the builder has, for a step that asks for them.
+    Insecure,
 }
 
 /// Why a step failed.
@@ -94,12 +124,8 @@ pub fn execute(
 ) -> Result<Touched, Error> {
     match instruction {
         Instruction::Run(it) => return command::run(state, root, it, sources),
-        Instruction::Copy(it) => {
-            return Ok(transfer::transfer(state, root, &sources.tree, &it.transfer, Archives::Copy)?);
-        }
-        Instruction::Add(it) => {
-            return Ok(transfer::transfer(state, root, &sources.tree, &it.transfer, Archives::Unpack)?);
-        }
+        Instruction::Copy(it) => return Ok(transfer::transfer(state, root, sources, it.into())?),
+        Instruction::Add(it) => return Ok(transfer::transfer(state, root, sources, it.into())?),
         Instruction::Workdir(word) => return Ok(workdir::workdir(state, root, word)?),
         Instruction::Env(pairs) => metadata::env(state, pairs)?,
         Instruction::Arg(definitions) => metadata::arg(state, definitions)?,
@@ -113,14 +139,10 @@ pub fn execute(
         Instruction::User(word) => metadata::user(state, word)?,
         Instruction::Maintainer(name) => metadata::maintainer(state, name),
         Instruction::From(_) => return Err(anyhow::anyhow!("FROM begins a stage and is no step of one").into()),
-        Instruction::Healthcheck(_) | Instruction::Onbuild(_) => return Err(unplanned(instruction.name()).into()),
+        Instruction::Healthcheck(check) => metadata::healthcheck(state, check),
+        Instruction::Onbuild(trigger) => metadata::onbuild(state, trigger),
     }
     Ok(Touched::Nothing)
-}
-
-/// For what a plan refuses.
-fn unplanned(what: &str) -> anyhow::Error {
-    anyhow::anyhow!("{what} is not supported yet")
 }
 
 #[cfg(test)]

@@ -52,6 +52,12 @@ pub(super) fn find(tree: &Tree<'_>, source: &str) -> Result<Vec<Found>> {
     Ok(found)
 }
 
+/// The one thing that `source`, no pattern, names in `tree`.
+pub(super) fn find_one(tree: &Tree<'_>, source: &str) -> Result<Found> {
+    let path = RootPath::clean(source).ok_or_else(|| anyhow!("{source:?} has a NUL byte"))?;
+    named(tree, source, &path)
+}
+
 /// What stands at `path`, a link at its end followed; `source` is how the user calls it.
 fn named(tree: &Tree<'_>, source: &str, path: &RootPath) -> Result<Found> {
     let exact = tree.root().resolve(path.as_bytes())?;

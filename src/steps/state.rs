@@ -71,7 +71,13 @@ impl StageState {
             .with_context(|| format!("{word:?}"))
     }
 
-    /// The same, split at the blanks that stand outside quotes, also those that come from variables.
+    /// A here-document with its variables replaced; quotes stay.
+    pub fn expand_body(&self, body: &str) -> Result<String> {
+        let lookup = |name: &str| self.scope.get(name).map(str::to_owned);
+        dockerfile::expand_body(body, &lookup).context("the here-document")
+    }
+
+    /// The same as [`StageState::expand`], split at the blanks that stand outside quotes, also those that come from variables.
     pub fn expand_words(&self, word: &str) -> Result<Vec<String>> {
         dockerfile::expand_words(word, self.escape, &|name| self.scope.get(name).map(str::to_owned))
             .with_context(|| format!("{word:?}"))

@@ -1,85 +1,174 @@
-//! COPY and ADD: files of a build context, of a finished stage or of another image go into the root.
+//! COPY and ADD: files of a build context, of a finished stage, of another image, of the Dockerfile itself or of an address go
+//! into the root.
 //!
 //! Files of a build context belong to root unless `--chown` says otherwise; those of stages and images keep their owner.
-//! A directory stands for its contents. ADD unpacks local tar archives. Follows the Dockerfile reference and, where that is
-//! silent, BuildKit.
+//! A directory stands for its contents. ADD unpacks tar archives and fetches addresses. Follows the Dockerfile reference
+//! and, where that is silent, BuildKit.
 
-use anyhow::{Context as _, Result, bail};
+mod placing;
 
-use super::archive;
+use anyhow::{Context as _, Result, bail, ensure};
+
 use super::destination::Destination;
+use super::fetch::{Fetch, Fetched};
+use super::pattern;
 use super::source::{Found, find};
 use super::state::StageState;
-use super::{Touched, Tree, unplanned};
-use crate::dockerfile::{self, CopySource};
-use crate::rootfs::{Copier, Owner, Root, Stamp, users};
+use super::{Sources, Touched, Tree};
+use crate::dockerfile::{self, CopySource, Heredoc, Mode, Variables, ignore::Ignore, remote};
+use crate::rootfs::{Copier, Kind, Onto, Owner, Remode, Root, RootPath, Stamp, users};
+use placing::Placing;
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    transfer: &'a dockerfile::Transfer,
+    /// `--parents`
+    parents: bool,
+    archives: Archives,
+    /// Whether a source may be an address, and what its content must be.
+    remote: Remote<'a>,
+}
 
 /// What happens to archives among the sources.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Archives {
-    /// COPY: they are files.
-    Copy,
-    /// ADD: their contents come in their place.
-    Unpack,
+enum Archives {
+    /// They are files.
+    Copied,
+    /// The contents of those that are local come in their place.
+    LocalUnpacked,
+    /// The contents of all come in their place.
+    Unpacked,
 }
 
-pub(super) fn transfer(
-    state: &StageState,
-    root: &Root,
-    tree: &Tree<'_>,
-    transfer: &dockerfile::Transfer,
-    archives: Archives,
-) -> Result<Touched> {
-    let chown = chown(state, root, transfer)?;
-    let stamp = Stamp { owner: chown.unwrap_or(default_owner(tree)), mode: chmod(state, transfer)? };
-    let destination = Destination::new(state, &state.expand(&transfer.destination)?)?;
-    let found = sources(state, tree, transfer)?;
-    destination.check_room(root, &found)?;
-    let filter = |path: &_, is_directory| tree.selection(path, is_directory);
-    let mut copier = Copier::new(tree.root(), root, stamp, &filter);
-    for found in &found {
-        let opened = if archives == Archives::Unpack { archive::open(tree.root(), found)? } else { None };
-        match opened {
-            Some(archive) => {
-                if stamp.mode.is_some() {
-                    tracing::warn!("--chmod does not apply to what ADD unpacks from {:?}", found.path);
-                }
-                let unpacked = archive.unpack(&mut copier, &destination.exact(root)?, chown.unwrap_or(Owner::Kept));
-                unpacked.with_context(|| format!("unpack {:?}", found.path))?;
-            }
-            None => place(&mut copier, root, found, &destination)?,
-        }
+/// What a source that is an address means.
+#[derive(Clone, Copy)]
+enum Remote<'a> {
+    /// Nothing: COPY takes paths only.
+    Refused,
+    /// It is fetched; `--checksum`, unexpanded.
+    Fetched(Option<&'a str>),
+}
+
+/// One thing to put at the destination.
+enum Item {
+    /// What a path or a pattern names.
+    Named(Found),
+    /// What of a directory a pattern names, with the directories on the way.
+    Parents(RootPath, Ignore),
+    /// A file of the Dockerfile: its name and content.
+    Document(String, String),
+    /// What was fetched.
+    Remote(Fetched),
+}
+
+impl<'a> From<&'a dockerfile::Copy> for Ask<'a> {
+    fn from(copy: &'a dockerfile::Copy) -> Self {
+        let (archives, remote) = (Archives::Copied, Remote::Refused);
+        Ask { transfer: &copy.transfer, parents: copy.parents, archives, remote }
     }
-    let touched = copier.into_touched();
+}
+
+impl<'a> From<&'a dockerfile::Add> for Ask<'a> {
+    fn from(add: &'a dockerfile::Add) -> Self {
+        let archives = match add.unpack {
+            None => Archives::LocalUnpacked,
+            Some(true) => Archives::Unpacked,
+            Some(false) => Archives::Copied,
+        };
+        let remote = Remote::Fetched(add.checksum.as_deref());
+        Ask { transfer: &add.transfer, parents: false, archives, remote }
+    }
+}
+
+pub(super) fn transfer(state: &StageState, root: &Root, sources: &Sources<'_>, ask: Ask<'_>) -> Result<Touched> {
+    let tree = &sources.tree;
+    let chown = chown(state, root, ask.transfer)?;
+    let mode = chmod(state, ask.transfer)?;
+    let remode = mode.as_ref().map(|mode| |old: u32, is_directory: bool| mode.apply(old, is_directory));
+    let remode = remode.as_ref().map(|remode| remode as Remode<'_>);
+    let stamp = Stamp { owner: chown.unwrap_or(default_owner(tree)), mode: remode };
+    let onto = if ask.transfer.link { Onto::Fresh } else { Onto::Standing };
+    let destination = Destination::new(state, &state.expand(&ask.transfer.destination)?, onto)?;
+    let items = items(state, sources, &ask)?;
+    let excludes = pattern::excludes(state, &ask.transfer.excludes)?;
+    check_room(&destination, root, &items)?;
+    let mut placing = Placing {
+        copier: Copier::new(tree.root(), root, stamp, onto),
+        root,
+        tree,
+        destination: &destination,
+        excludes: &excludes,
+        archives: ask.archives,
+        members: chown.unwrap_or(Owner::Kept),
+        is_stamped: mode.is_some(),
+    };
+    items.into_iter().try_for_each(|item| placing.item(item))?;
+    let touched = placing.copier.into_touched();
     Ok(if touched.is_empty() { Touched::Nothing } else { Touched::Paths(touched) })
 }
 
-fn sources(state: &StageState, tree: &Tree<'_>, transfer: &dockerfile::Transfer) -> Result<Vec<Found>> {
-    let mut found = Vec::new();
-    for source in &transfer.sources {
-        match source {
-            CopySource::Path(word) => found.extend(find(tree, &state.expand(word)?)?),
-            CopySource::Heredoc(_) => return Err(unplanned("a here-document (<<)")),
-        }
-    }
-    Ok(found)
+/// Several sources need a directory, unless they are directories themselves.
+fn check_room(destination: &Destination, root: &Root, items: &[Item]) -> Result<()> {
+    let is_alone = |item: &Item| match item {
+        Item::Named(found) => found.node.entry.kind != Kind::Directory,
+        Item::Parents(..) => false,
+        Item::Document(..) | Item::Remote(_) => true,
+    };
+    destination.check_room(root, items.len(), items.iter().any(is_alone))
 }
 
-/// Copies one source to where it belongs.
-fn place(copier: &mut Copier<'_>, root: &Root, found: &Found, destination: &Destination) -> Result<()> {
-    let target = match destination.as_directory(root)? {
-        _ if found.node.entry.is_directory() => destination.exact(root)?,
-        Some(directory) => {
-            copier.directory(&directory)?;
-            directory.join_name(&found.name)
+fn items(state: &StageState, sources: &Sources<'_>, ask: &Ask<'_>) -> Result<Vec<Item>> {
+    let mut items = Vec::new();
+    for source in &ask.transfer.sources {
+        match source {
+            CopySource::Heredoc(document) => items.push(self::document(state, document)?),
+            CopySource::Path(word) => {
+                let word = state.expand(word)?;
+                match ask.remote {
+                    Remote::Fetched(checksum) if remote::is_remote(&word) => {
+                        items.push(fetch(state, sources.fetch, &word, checksum)?);
+                    }
+                    Remote::Refused if remote::is_http(&word) => bail!("COPY cannot fetch {word}; ADD can"),
+                    _ => items.extend(local(&sources.tree, &word, ask.parents)?),
+                }
+            }
         }
-        None => {
-            let exact = destination.exact(root)?;
-            exact.parent().map_or(Ok(()), |parent| copier.directory(&parent))?;
-            exact
-        }
+    }
+    if let Remote::Fetched(Some(_)) = ask.remote {
+        let is_one_address = matches!(items.as_slice(), [Item::Remote(_)]);
+        ensure!(is_one_address, "--checksum goes with one source, which is an address");
+    }
+    Ok(items)
+}
+
+fn local(tree: &Tree<'_>, word: &str, parents: bool) -> Result<Vec<Item>> {
+    if !parents {
+        return Ok(find(tree, word)?.into_iter().map(Item::Named).collect());
+    }
+    let (top, pattern) = word.split_once("/./").unwrap_or(("", word));
+    if !word.split('/').any(dockerfile::glob::is_pattern) {
+        find(tree, word)?;
+    }
+    let tops = find(tree, if top.is_empty() { "/" } else { top })?;
+    let item = |found: Found| Ok(Item::Parents(found.path, pattern::includes(pattern)?));
+    tops.into_iter().map(item).collect()
+}
+
+fn document(state: &StageState, document: &Heredoc) -> Result<Item> {
+    let content = match document.variables {
+        Variables::Expanded => state.expand_body(&document.content())?,
+        Variables::Literal => document.content(),
     };
-    copier.copy(&found.path, &target).with_context(|| format!("copy to {target}"))
+    Ok(Item::Document(document.name.clone(), content))
+}
+
+fn fetch(state: &StageState, fetcher: &dyn Fetch, word: &str, checksum: Option<&str>) -> Result<Item> {
+    if remote::is_git(word) {
+        bail!("{word} is a git repository, which ADD cannot fetch yet; add it to the build context");
+    }
+    let checksum = checksum.map(|checksum| state.expand(checksum)).transpose()?;
+    Ok(Item::Remote(fetcher.fetch(word, checksum.as_deref().filter(|checksum| !checksum.is_empty()))?))
 }
 
 /// What `--chown` says; nothing where it is empty after expansion.
@@ -90,7 +179,8 @@ fn chown(state: &StageState, root: &Root, transfer: &dockerfile::Transfer) -> Re
     Ok(owner.map(Owner::Given))
 }
 
-fn default_owner(tree: &Tree<'_>) -> Owner {
+/// Whom copies out of `tree` belong to.
+pub(super) fn default_owner(tree: &Tree<'_>) -> Owner {
     match tree {
         Tree::Context { .. } => Owner::Given(users::Owner { uid: 0, gid: 0 }),
         Tree::Files(_) => Owner::Kept,
@@ -98,30 +188,8 @@ fn default_owner(tree: &Tree<'_>) -> Owner {
 }
 
 /// What `--chmod` says; nothing where it is empty after expansion.
-fn chmod(state: &StageState, transfer: &dockerfile::Transfer) -> Result<Option<u32>> {
+fn chmod(state: &StageState, transfer: &dockerfile::Transfer) -> Result<Option<Mode>> {
     let word = transfer.chmod.as_deref().map(|word| state.expand(word)).transpose()?;
-    word.filter(|word| !word.is_empty()).map(|word| mode(&word)).transpose()
-}
-
-/// An octal mode. Symbolic ones are part of the language too, but not offered yet.
-fn mode(text: &str) -> Result<u32> {
-    match u32::from_str_radix(text, 8) {
-        Ok(mode) if mode <= 0o7777 && !text.starts_with('+') => Ok(mode),
-        _ => bail!("--chmod: {text:?} is not an octal mode from 0 to 7777; symbolic modes are not supported yet"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn modes() {
-        for (text, expected) in [("755", 0o755), ("0644", 0o644), ("4755", 0o4755), ("0", 0), ("7777", 0o7777)] {
-            assert_eq!(mode(text).expect(text), expected, "{text}");
-        }
-        for text in ["", "+x", "u=rwx", "888", "17777", "-1", "+755", "0x1"] {
-            assert!(mode(text).is_err(), "{text}");
-        }
-    }
+    let word = word.filter(|word| !word.is_empty());
+    word.map(|word| Mode::parse(&word).context("--chmod")).transpose()
 }

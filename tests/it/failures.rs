@@ -37,11 +37,10 @@ fn a_dockerfile_that_cannot_be_understood_names_its_line() {
 
 #[test]
 fn what_is_not_there_yet_is_an_error_and_never_ignored() {
-    check("FROM base\nHEALTHCHECK CMD true\n", 1, &["Dockerfile:2", "HEALTHCHECK"]);
-    check("FROM base\nONBUILD RUN true\n", 1, &["Dockerfile:2", "ONBUILD"]);
-    check("FROM base\nRUN --mount=type=cache,target=/c true\n", 1, &["Dockerfile:2", "--mount"]);
-    check("FROM base\nCOPY --link there /\n", 1, &["Dockerfile:2", "--link"]);
-    check("FROM base\nRUN <<END\ntrue\nEND\n", 1, &["Dockerfile:2"]);
+    check("FROM base\nRUN --device=a true\n", 1, &["Dockerfile:2", "--device"]);
+    check("FROM base\nADD git@nowhere.test:a/b.git /x\n", 1, &["Dockerfile:2", "git"]);
+    check("FROM base\nADD --keep-git-dir=true there /x\n", 1, &["Dockerfile:2", "--keep-git-dir"]);
+    check("FROM base\nENV u=https://nowhere.test/r.git\nADD $u /x\n", 1, &["Dockerfile:3", "git"]);
 }
 
 #[test]

@@ -90,9 +90,17 @@ pub struct OwnFlags {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub build_root: Option<PathBuf>,
 
-    /// Named context for FROM and COPY --from: NAME=oci-layout://PATH[:TAG]
+    /// Named context for FROM and --from: NAME=DIR, NAME=oci-layout://PATH[:TAG] or NAME=docker-image://IMAGE
     #[arg(long, value_parser = pair, value_name = "NAME=LOCATION")]
     pub build_context: Vec<(String, String)>,
+
+    /// SSH agent for RUN --mount=type=ssh: default, or NAME=SOCKET
+    #[arg(long, value_name = "AGENT")]
+    pub ssh: Vec<String>,
+
+    /// Allow steps to ask for more: security.insecure
+    #[arg(long, value_name = "RIGHT")]
+    pub allow: Vec<String>,
 
     /// Who nominates the paths to compare after a RUN
     #[arg(long, value_enum, default_value = "auto", value_name = "RECORDER")]

@@ -18,6 +18,7 @@ use rustix::thread::{
 };
 
 use super::error::{Error, failed};
+use super::mount::Security;
 use super::order::{Order, Report, Task, receive_report, send_report};
 use super::signals;
 use super::spec::{Isolation, Outcome, RunSpec};
@@ -61,7 +62,7 @@ fn become_command(order: &Order) -> Report {
     setsid().map_err(failed("setsid"))?;
     enter_root(spec)?;
     umask(Mode::from_raw_mode(0o022));
-    let confined = spec.isolation == Isolation::Isolated;
+    let confined = spec.isolation == Isolation::Isolated && spec.surroundings.security == Security::Sandbox;
     if confined {
         drop_from_bounding_set().map_err(failed("drop capabilities from the bounding set"))?;
     }

@@ -18,6 +18,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 
 use super::error::{Error, failed};
+use super::mount::Surroundings;
 use super::order::{Order, Task, receive_report, send_order};
 use super::spec::{Isolation, Outcome, RunSpec};
 use super::strays;
@@ -180,8 +181,9 @@ pub fn detect(root: &Path, control: &Control) -> Result<Detected, Error> {
 }
 
 fn probe(root: &Path, isolation: Isolation, control: &Control) -> Result<Outcome, Error> {
-    let (root, cwd) = (root.to_owned(), "/".into());
-    let spec = RunSpec { root, argv: vec![], env: vec![], cwd, uid: 0, gid: 0, groups: vec![], isolation };
+    let (root, cwd, surroundings) = (root.to_owned(), "/".into(), Surroundings::default());
+    let spec =
+        RunSpec { root, argv: vec![], env: vec![], cwd, uid: 0, gid: 0, groups: vec![], isolation, surroundings };
     carry_out(&Order { spec, task: Task::Probe }, control)
 }
 

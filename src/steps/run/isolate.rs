@@ -3,7 +3,8 @@
 //! The supervisor stays in the host's namespaces and has one child: the first process of a new PID namespace (`init`
 //! below, our own code), which enters new mount and IPC namespaces, starts the command, reaps orphans and exits when the
 //! command has ended. Guarantees: the kernel kills every other process of the namespace before that exit is reported
-//! (pid_namespaces(7)), and the mounts end with the last of them. The network namespace stays the host's.
+//! (pid_namespaces(7)), and the mounts end with the last of them. The network namespace stays the host's, unless the step
+//! asks for none.
 
 use std::time::Instant;
 
@@ -13,18 +14,20 @@ use rustix::process::{
 };
 
 use super::error::{Error, failed};
+use super::mount::Network;
 use super::mounts::{self, NetworkFiles};
 use super::order::{Order, Report, receive_report, send_report};
 use super::signals::{Event, Events};
 use super::stubs::Stubs;
-use super::{command, strays, supervisor};
+use super::{command, network, strays, supervisor};
 use crate::sys;
 
 /// Runs the order of an isolated step, in the supervisor.
 pub(super) fn run(order: &Order, events: &Events<'_>) -> Report {
     let files = NetworkFiles::read();
     let root = &order.spec.root;
-    let stubs = Stubs::make(root, files.mount_points()).map_err(failed(format!("make mount points in {root:?}")))?;
+    let points = files.mount_points().chain(mounts::asked_points(&order.spec.surroundings)?);
+    let stubs = Stubs::make(root, points).map_err(failed(format!("make mount points in {root:?}")))?;
     let report = in_namespaces(order, &files, events);
     stubs.remove().map_err(failed(format!("remove mount points from {root:?}")))?;
     report
@@ -79,7 +82,10 @@ fn end(init: Pid, events: &Events<'_>) -> Result<(), Error> {
 fn init(order: &Order, files: &NetworkFiles) -> Report {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed("set the parent death signal"))?;
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC).map_err(failed("unshare mounts and IPC"))?;
-    mounts::enter(&order.spec.root, files)?;
+    if order.spec.surroundings.network == Network::None {
+        network::leave()?;
+    }
+    mounts::enter(&order.spec.root, files, &order.spec.surroundings)?;
     supervisor::empty_stdin()?;
     let command = command::spawn(order)?;
     loop {

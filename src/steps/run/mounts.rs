@@ -5,10 +5,12 @@
 //! and message queues. A device node works in /dev alone and only if it is ours. Nothing is promised about mount points:
 //! `stubs` has made those that the image lacks.
 
+mod asked;
+
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown, symlink};
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -20,7 +22,13 @@ use rustix::mount::{
 use rustix::process::{chdir, fchdir, pivot_root};
 
 use super::error::{Error, failed};
+use super::mount::{Security, Surroundings};
 use super::stubs::{Kind, Need};
+
+pub(super) use asked::points as asked_points;
+
+/// Mode, owner and group of the host's files that are laid over the image's.
+const OWN_FILE: (u32, u32, u32) = (0o644, 0, 0);
 
 /// Directories that get a file system of their own.
 const DIRECTORIES: [&str; 3] = ["proc", "dev", "sys"];
@@ -92,16 +100,25 @@ impl NetworkFiles {
 }
 
 /// Makes `root` the root of this process, which has a mount namespace of its own, with all that belongs in it.
-pub(super) fn enter(root: &Path, files: &NetworkFiles) -> Result<(), Error> {
+pub(super) fn enter(root: &Path, files: &NetworkFiles, surroundings: &Surroundings) -> Result<(), Error> {
+    let sources = asked::open(surroundings)?;
     let old = swap_root(root)?;
+    let confined = surroundings.security == Security::Sandbox;
     mount_at("/proc", "proc", DATA_ONLY, "")?;
-    mount_at("/sys", "sysfs", DATA_ONLY | MountFlags::RDONLY, "")?;
+    let system = if confined { DATA_ONLY | MountFlags::RDONLY } else { DATA_ONLY };
+    mount_at("/sys", "sysfs", system, "")?;
     fill_dev(&old)?;
-    files.0.iter().try_for_each(|(path, contents)| lay_over(path, contents))?;
-    MASKED.iter().try_for_each(|path| mask(path))?;
-    READ_ONLY.iter().try_for_each(|path| make_read_only(path))?;
+    files.0.iter().try_for_each(|(path, contents)| lay_over(path, contents, OWN_FILE))?;
+    if confined {
+        MASKED.iter().try_for_each(|path| mask(path))?;
+        READ_ONLY.iter().try_for_each(|path| make_read_only(path))?;
+    }
+    asked::mount(surroundings, &sources)?;
     leave_old_root(&old)?;
-    ["/", "/dev"].iter().try_for_each(|path| forbid_devices(path))
+    if confined {
+        ["/", "/dev"].iter().try_for_each(|path| restrict(path, MountFlags::NODEV))?;
+    }
+    Ok(())
 }
 
 /// Binds `root` on itself, since only a mount can be a root, and pivots. The old root stays reachable by its descriptor
@@ -129,7 +146,7 @@ fn mount_at(target: &str, kind: &str, flags: MountFlags, options: &str) -> Resul
 }
 
 /// The nodes lie on a file system that the visible /dev covers. Each appears there as a mount of its own, which still opens
-/// a device when /dev around it no longer does ([`forbid_devices`]).
+/// a device when /dev around it no longer does ([`restrict`]).
 fn fill_dev(old: &OwnedFd) -> Result<(), Error> {
     mount_at("/dev", "tmpfs", DATA_ONLY.difference(MountFlags::NODEV), "mode=700,size=64k")?;
     let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -162,28 +179,32 @@ fn make_device(name: &str, device: u64, nodes: &OwnedFd, old: &OwnedFd) -> io::R
     Ok(mount_bind(node, &path)?)
 }
 
-/// Makes device nodes below the mount at `path` useless: Docker's capabilities allow to make any, and an image can bring
-/// some, but none may lead to the host's disks. Mounts below it are others and keep what they allow.
-fn forbid_devices(path: &str) -> Result<(), Error> {
+/// Takes rights away from the mount at `path`. Without devices, nodes below it are useless: Docker's capabilities allow to
+/// make any, and an image can bring some, but none may lead to the host's disks. Mounts below it are others and keep what
+/// they allow.
+fn restrict(path: impl AsRef<Path>, rights: MountFlags) -> Result<(), Error> {
+    let path = path.as_ref();
     // The numbers of these four flags are the same in statvfs(3) and mount(2); remounting would drop those not named.
     let kept = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let now = rustix::fs::statvfs(path).map_err(failed(format!("statvfs {path}")))?.f_flag.bits();
+    let now = rustix::fs::statvfs(path).map_err(failed(format!("statvfs {path:?}")))?.f_flag.bits();
     let flags = MountFlags::from_bits_truncate(u32::try_from(now).unwrap_or_default()) & kept;
-    mount_remount(path, flags | MountFlags::BIND | MountFlags::NODEV, "")
-        .map_err(failed(format!("forbid devices on {path}")))
+    mount_remount(path, flags | MountFlags::BIND | rights, "")
+        .map_err(failed(format!("restrict the mount at {path:?}")))
 }
 
-/// Covers the image's file at `path` with a copy of the host's: what the command writes there reaches neither the host
-/// nor the image. The copy lies on the tmpfs of /dev, under no name.
-fn lay_over(path: &str, contents: &[u8]) -> Result<(), Error> {
+/// Covers the file at `path` with these bytes: what the command writes there reaches neither the host nor the image. They
+/// lie on the tmpfs of /dev, under no name.
+fn lay_over(path: impl AsRef<Path>, contents: &[u8], (mode, uid, gid): (u32, u32, u32)) -> Result<(), Error> {
     let (copy, target) = ("/dev/.copy", Path::new("/").join(path));
     let cover = || -> io::Result<()> {
-        fs::write(copy, contents)?;
-        fs::set_permissions(copy, fs::Permissions::from_mode(0o644))?;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy)?;
+        file.write_all(contents)?;
+        fchown(&file, Some(uid), Some(gid))?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         mount_bind(copy, &target)?;
         fs::remove_file(copy)
     };
-    cover().map_err(failed(format!("lay the host's {target:?} over the image's")))
+    cover().map_err(failed(format!("lay a file over {target:?}")))
 }
 
 /// Covers a file with /dev/null and a directory with an empty one. What the kernel does not have needs no mask.

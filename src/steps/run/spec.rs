@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::mount::Surroundings;
+
 /// Where the command runs, and what surrounds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Isolation {
@@ -40,6 +42,8 @@ pub struct RunSpec {
     pub groups: Vec<u32>,
     /// Where it runs.
     pub isolation: Isolation,
+    /// Mounts, network and rights.
+    pub surroundings: Surroundings,
 }
 
 /// Without the values of the environment: they may be secret.
@@ -51,6 +55,7 @@ impl fmt::Debug for RunSpec {
             .field("cwd", &self.cwd)
             .field("ids", &(self.uid, self.gid, &self.groups))
             .field("isolation", &self.isolation)
+            .field("surroundings", &self.surroundings)
             .finish_non_exhaustive()
     }
 }
@@ -109,6 +114,7 @@ mod tests {
             gid: 2,
             groups: vec![3],
             isolation: Isolation::Chroot,
+            surroundings: Surroundings::default(),
         };
         let json = serde_json::to_vec(&spec).unwrap();
         assert_eq!(serde_json::from_slice::<RunSpec>(&json).unwrap(), spec);
@@ -125,6 +131,7 @@ mod tests {
             gid: 0,
             groups: vec![],
             isolation: Isolation::Isolated,
+            surroundings: Surroundings::default(),
         };
         let shown = format!("{spec:?}");
         assert!(shown.contains("true") && !shown.contains("hunter2"), "{shown}");

@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -64,6 +64,29 @@ impl Stubs {
             }
         }
         Ok(stubs)
+    }
+
+    /// The directory that `path` lies in and its name there, links followed inside the root, the last one too. The directory
+    /// must be there, `path` need not.
+    pub(super) fn locate(&self, path: &Path) -> Result<(OwnedFd, OsString)> {
+        let mut path = path.to_owned();
+        for _ in 0..MOST_LINKS {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::INVAL) };
+            let within = self.open(parent, OFlags::DIRECTORY)?;
+            let target = match readlinkat(&within, name, Vec::new()) {
+                Ok(target) => target,
+                Err(Errno::INVAL | Errno::NOENT) => return Ok((within, name.to_owned())),
+                Err(why) => return Err(why),
+            };
+            path = parent.join(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(target.as_bytes()));
+        }
+        Err(Errno::LOOP)
+    }
+
+    /// Those that are directories by their paths on this machine, in the order of their making.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        let parent = |stub: &Stub| std::fs::read_link(format!("/proc/self/fd/{}", stub.parent.as_raw_fd()));
+        self.made.iter().filter_map(|stub| Some(parent(stub).ok()?.join(&stub.name))).collect()
     }
 
     /// Removes them, the last one first.
@@ -144,15 +167,20 @@ impl Stub {
             Err(Errno::NOTEMPTY | Errno::EXIST) => return Ok(()),
             removed => removed?,
         }
-        self.restore_mtime(if same(now, self.after) { self.before } else { now })
+        set_mtime(&self.parent, if same(now, self.after) { self.before } else { now })
     }
+}
 
-    /// A descriptor opened with `O_PATH` takes no times, so the directory is opened once more.
-    fn restore_mtime(&self, mtime: Timespec) -> Result<()> {
-        let parent = openat(&self.parent, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: mtime };
-        rustix::fs::futimens(parent, &times)
-    }
+/// When a directory was last modified.
+pub(super) fn mtime_of(directory: &OwnedFd) -> Result<Timespec> {
+    Ok(mtime(&fstat(directory)?))
+}
+
+/// Says when a directory was last modified. A descriptor opened with `O_PATH` takes no times, so it is opened once more.
+pub(super) fn set_mtime(directory: &OwnedFd, mtime: Timespec) -> Result<()> {
+    let directory = openat(directory, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: mtime };
+    rustix::fs::futimens(directory, &times)
 }
 
 fn make_file(parent: &OwnedFd, name: &OsStr, contents: &[u8]) -> Result<()> {
@@ -171,106 +199,4 @@ fn same(a: Timespec, b: Timespec) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::{MetadataExt, symlink};
-    use std::time::{Duration, SystemTime};
-
-    use super::*;
-
-    const LONG_AGO: Duration = Duration::from_secs(1_000_000_000);
-
-    fn need(path: &str, kind: Kind) -> Need {
-        Need { path: path.into(), kind }
-    }
-
-    fn set_old(path: &Path) {
-        fs::File::open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH + LONG_AGO).unwrap();
-    }
-
-    /// Every path below `root` with its mtime, and that of `root`.
-    fn listing(root: &Path) -> Vec<(PathBuf, i64, i64)> {
-        let mut found = vec![];
-        let mut open = vec![root.to_owned()];
-        while let Some(path) = open.pop() {
-            let data = fs::symlink_metadata(&path).unwrap();
-            if data.is_dir() {
-                open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-            }
-            found.push((path, data.mtime(), data.mtime_nsec()));
-        }
-        found.sort();
-        found
-    }
-
-    /// Makes `kind` at `path` in a root that `prepare` fills; it appears at `at`, and is gone without a trace after.
-    fn check(prepare: fn(&Path), path: &str, kind: Kind, at: &str) {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("root");
-        fs::create_dir(&root).unwrap();
-        prepare(&root);
-        set_old(&root);
-        let before = listing(dir.path());
-        let stubs = Stubs::make(&root, [need(path, kind)].into_iter()).unwrap();
-        assert!(fs::symlink_metadata(root.join(at)).is_ok(), "{at} was not made for {path}");
-        stubs.remove().unwrap();
-        assert_eq!(listing(dir.path()), before, "{path}");
-    }
-
-    #[test]
-    fn stubs_are_made_where_the_links_lead_and_leave_no_trace() {
-        check(|_| (), "proc", Kind::Directory, "proc");
-        check(|_| (), "etc/hosts", Kind::File(b"x".to_vec()), "etc/hosts");
-        check(|_| (), "dev/null", Kind::Device(rustix::fs::makedev(1, 3)), "dev/null");
-        check(
-            |root| symlink("../../../../run/x/file", root.join("file")).unwrap(),
-            "file",
-            Kind::File(vec![]),
-            "run/x/file",
-        );
-        check(|root| symlink("/a/b", root.join("etc")).unwrap(), "etc/hosts", Kind::File(vec![]), "a/b/hosts");
-        check(|root| symlink("new/../other", root.join("proc")).unwrap(), "proc", Kind::Directory, "other");
-    }
-
-    #[test]
-    fn a_ring_of_links_is_an_error_and_leaves_nothing() {
-        let root = tempfile::tempdir().unwrap();
-        symlink("b", root.path().join("a")).unwrap();
-        symlink("a", root.path().join("b")).unwrap();
-        let needs = [need("c", Kind::Directory), need("a", Kind::Directory)];
-        assert_eq!(Stubs::make(root.path(), needs.into_iter()).err(), Some(Errno::LOOP));
-        assert!(!root.path().join("c").exists());
-    }
-
-    #[test]
-    fn what_replaces_a_stub_is_never_taken_for_it() {
-        // A file system that hands out the number of a removed file at once would show it at the first try.
-        let root = tempfile::tempdir_in("/var/tmp").unwrap();
-        let needs = [need("file", Kind::File(vec![])), need("dir", Kind::Directory)];
-        let stubs = Stubs::make(root.path(), needs.into_iter()).unwrap();
-        let (file, dir) = (root.path().join("file"), root.path().join("dir"));
-        fs::remove_file(&file).unwrap();
-        fs::write(&file, "the step's own").unwrap();
-        fs::remove_dir(&dir).unwrap();
-        fs::create_dir(&dir).unwrap();
-        stubs.remove().unwrap();
-        assert_eq!(fs::read(&file).unwrap(), b"the step's own");
-        assert!(dir.exists());
-    }
-
-    #[test]
-    fn what_the_step_made_of_a_stub_stays() {
-        let root = tempfile::tempdir().unwrap();
-        set_old(root.path());
-        let needs = ["kept/gone", "replaced", "untouched"].map(|path| need(path, Kind::File(vec![])));
-        let stubs = Stubs::make(root.path(), needs.into_iter()).unwrap();
-        let at = |path: &str| root.path().join(path);
-        fs::write(at("kept/new"), "x").unwrap();
-        fs::write(at("other"), "x").unwrap();
-        fs::rename(at("other"), at("replaced")).unwrap();
-        stubs.remove().unwrap();
-        assert_eq!(fs::read(at("replaced")).unwrap(), b"x");
-        assert!(at("kept/new").exists() && !at("kept/gone").exists() && !at("untouched").exists());
-        assert!(fs::metadata(root.path()).unwrap().mtime() > LONG_AGO.as_secs().cast_signed());
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ use super::order::{Order, Report, receive_order, send_report};
 use super::signals::{Event, Events};
 use super::spec::{Isolation, Outcome};
 use super::stubs::Stubs;
-use super::{command, isolate, strays};
+use super::{command, isolate, lend, strays};
 use crate::sys;
 
 /// The first argument that makes the executor a supervisor. It is not for users.
@@ -48,8 +48,8 @@ fn supervise(order: &Order, socket: &UnixStream) -> Report {
     let events = Events::new(socket)?;
     match order.spec.isolation {
         Isolation::Isolated => isolate::run(order, &events),
-        Isolation::InPlace => run_here(order, &events),
-        Isolation::Chroot => run_with_stand_ins(order, &events),
+        Isolation::InPlace => lend::around(&order.spec, || run_here(order, &events)),
+        Isolation::Chroot => lend::around(&order.spec, || run_with_stand_ins(order, &events)),
     }
 }
 

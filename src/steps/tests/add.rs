@@ -36,12 +36,13 @@ fn unpacked(top: &str, chown: Option<&str>) -> Vec<String> {
 
 #[test]
 fn archives_are_unpacked() {
-    for (name, options) in [("a.tar", &[][..]), ("plain", &["--format=gnu"]), ("a.gz", &["--gzip"]), ("x", &["--zstd"])]
-    {
+    let compressions = ["--gzip", "--bzip2", "--xz", "--zstd"].map(|option| ("x", vec![option]));
+    let plain = [("a.tar", vec![]), ("plain", vec!["--format=gnu"])];
+    for (name, options) in plain.into_iter().chain(compressions) {
         let mut fixture = Fixture::new();
-        archive(&fixture, name, TREE, options);
+        archive(&fixture, name, TREE, &options);
         fixture.run(&format!("ADD {name} /"));
-        assert_eq!(fixture.tree(), unpacked("", None), "{name}");
+        assert_eq!(fixture.tree(), unpacked("", None), "{name} {options:?}");
     }
 }
 
@@ -98,7 +99,16 @@ fn what_is_no_archive_is_copied() {
         encoder.write_all(data).expect("write");
         encoder.finish().expect("finish")
     };
-    for content in [gz(b"text"), gz(&[b'x'; 600]), vec![0x1f, 0x8b, 0, 1], vec![0; 2048], b"x".to_vec(), Vec::new()] {
+    for content in [
+        gz(b"text"),
+        gz(&[b'x'; 600]),
+        vec![0x1f, 0x8b, 0, 1],
+        b"\xfd7zXZ\0rest".to_vec(),
+        b"BZh91AY".to_vec(),
+        vec![0; 2048],
+        b"x".to_vec(),
+        Vec::new(),
+    ] {
         let mut fixture = Fixture::new();
         fs::write(fixture.path("context/a"), &content).expect("write");
         fixture.run("ADD a /t");
@@ -109,18 +119,6 @@ fn what_is_no_archive_is_copied() {
     fixture.run("ADD d /t");
     fixture.run("COPY d/a.tar /u");
     assert!(fixture.path("root/t/a.tar").is_file() && fixture.path("root/u").is_file());
-}
-
-#[test]
-fn compressions_that_cannot_be_read_are_refused_by_name() {
-    for (option, name, format) in [("--xz", "a.tar.xz", "xz"), ("--bzip2", "b.tar.bz2", "bzip2")] {
-        let magic: &[u8] = if format == "xz" { b"\xfd7zXZ\0rest" } else { b"BZh91AY" };
-        let mut fixture = Fixture::new();
-        fs::write(fixture.path("context").join(name), magic).expect("write");
-        let message = fixture.refused(&format!("ADD {name} /"));
-        assert!(message.contains(name) && message.contains(format), "{option}: {message}");
-        fixture.run(&format!("COPY {name} /"));
-    }
 }
 
 #[test]

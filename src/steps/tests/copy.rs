@@ -173,7 +173,10 @@ fn chown() {
 fn chmod() {
     check("COPY --chmod=600 a /x/z", &["600 0:0 x/", "600 0:0 x/z A="]);
     check("COPY --chmod=2755 d /t", &["2755 0:0 t/", "2755 0:0 t/e/=", "2755 0:0 t/e/y Y=", "2755 0:0 t/x X="]);
-    check_refused("COPY --chmod=u+x a /z", "symbolic");
+    check("COPY --chmod=u+x,g-r a /z", &["700 0:0 z A="]);
+    check("COPY --chmod=u=rwX,go=rX d /t", &["755 0:0 t/", "755 0:0 t/e/=", "644 0:0 t/e/y Y=", "755 0:0 t/x X="]);
+    check("COPY --chmod=o-rx a /x/z", &["750 0:0 x/", "640 0:0 x/z A="]);
+    check_refused("COPY --chmod=u+q a /z", "u=rwX");
     check_refused("COPY --chmod=99 a /z", "octal");
 }
 

@@ -170,3 +170,29 @@ fn commands_see_proxies_in_both_cases_and_the_config_does_not() {
     check_env("FROM scratch", &given, &expected);
     assert_eq!(stages("FROM scratch\nENV a=1", &given)[0].config.config.env, [PATH, "a=1"]);
 }
+
+#[test]
+fn healthcheck() {
+    let config = |text: &str| {
+        let mut fixture = Fixture::new();
+        fixture.run(text);
+        serde_json::to_value(&fixture.state.config.config.healthcheck).expect("json")
+    };
+    assert_eq!(config("HEALTHCHECK NONE"), serde_json::json!({"Test": ["NONE"]}));
+    assert_eq!(config("HEALTHCHECK CMD a b"), serde_json::json!({"Test": ["CMD-SHELL", "a b"]}));
+    assert_eq!(
+        config(
+            "HEALTHCHECK --interval=1m --timeout=2s --start-period=3s --start-interval=4s --retries=5 CMD [\"a\", \"b\"]"
+        ),
+        serde_json::json!({"Test": ["CMD", "a", "b"], "Interval": 60_000_000_000_i64, "Timeout": 2_000_000_000_i64,
+            "StartPeriod": 3_000_000_000_i64, "StartInterval": 4_000_000_000_i64, "Retries": 5})
+    );
+}
+
+#[test]
+fn triggers_are_kept_as_text_and_not_inherited() {
+    let mut fixture = Fixture::new();
+    fixture.run("ENV a=b\nONBUILD RUN echo $a\nONBUILD COPY . /x");
+    assert_eq!(fixture.state.config.config.on_build, ["RUN echo $a", "COPY . /x"]);
+    assert!(fixture.state.inherit().config.config.on_build.is_empty());
+}

@@ -3,6 +3,7 @@
 mod add;
 mod attack;
 mod copy;
+mod flags;
 mod history;
 mod metadata;
 mod rules;
@@ -18,7 +19,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, mknodat, utimensa
 use tempfile::TempDir;
 
 use super::run::{Control, Isolation, Program};
-use super::{Error, Sources, StageState, Touched, Tree, execute};
+use super::{Error, Fetch, Fetched, Rights, Sources, StageState, Touched, Tree, Vault, execute};
 use crate::context::Context;
 use crate::dockerfile::{self, Escape, Instruction};
 use crate::oci::ConfigFile;
@@ -32,6 +33,18 @@ const THEN: i64 = 1_000_000_000;
 struct Fixture {
     dir: TempDir,
     state: StageState,
+}
+
+/// A directory that stands for the network: `http://shelf/NAME` is its file NAME.
+struct Shelf(PathBuf);
+
+impl Fetch for Shelf {
+    fn fetch(&self, address: &str, checksum: Option<&str>) -> anyhow::Result<Fetched> {
+        let name = address.strip_prefix("http://shelf/").expect("an address of the shelf").to_owned();
+        anyhow::ensure!(checksum.is_none_or(|sum| sum == "sha256:right"), "{address}: another checksum");
+        let file = fs::File::open(self.0.join(&name))?;
+        Ok(Fetched { file, name, modified: rootfs::Timestamp { sec: THEN, nsec: 0 } })
+    }
 }
 
 /// Which tree an instruction copies from.
@@ -104,7 +117,19 @@ impl Fixture {
             From::Stage => Tree::Files(&stage),
         };
         let control = Control::new(Program::own().expect("own program"));
-        let sources = Sources { tree, control: &control, isolation: Isolation::Chroot };
+        let context_tree = Tree::Context { root: &files, context: &context };
+        let sources = Sources {
+            tree,
+            control: &control,
+            isolation: Isolation::Chroot,
+            context: context_tree,
+            mounts: &[],
+            vault: &Vault::default(),
+            fetch: &Shelf(self.path("shelf")),
+            own: &self.path("own"),
+            caches: &self.path("caches"),
+            rights: Rights::Sandboxed,
+        };
         let mut touched = Ok(Touched::Nothing);
         for instruction in instructions(text) {
             let before = rootfs::scan(&root).expect("scan");

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use silt::steps::run::{Control, Error, Isolation, Outcome, Program, RunSpec, run, shell_form};
+use silt::steps::run::{Control, Error, Isolation, Outcome, Program, RunSpec, Surroundings, run, shell_form};
 
 /// The isolations of a root that is not `/`.
 pub const ELSEWHERE: [Isolation; 2] = [Isolation::Isolated, Isolation::Chroot];
@@ -56,6 +56,7 @@ impl Scene {
             gid: 0,
             groups: vec![],
             isolation: self.isolation,
+            surroundings: Surroundings::default(),
         }
     }
 

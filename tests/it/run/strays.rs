@@ -133,7 +133,8 @@ fn as_an_executor() {
 fn execute(root: &Path, isolation: Isolation, script: &str) {
     let argv = ["/bin/sh", "-c", script].map(Into::into).to_vec();
     let (root, env, cwd) = (root.to_owned(), vec!["PATH=/bin".into()], "/".into());
-    let spec = RunSpec { root, argv, env, cwd, uid: 0, gid: 0, groups: vec![], isolation };
+    let spec =
+        RunSpec { root, argv, env, cwd, uid: 0, gid: 0, groups: vec![], isolation, surroundings: Default::default() };
     assert_eq!(run(&spec, &control()), Ok(Outcome::Exited(0)));
 }
 

@@ -1,0 +1,102 @@
+//! What ADD fetches: the registry client's transport writes it into a file of ours, and its checksum is known before anything
+//! uses it.
+
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use tracing::info;
+
+use crate::oci::{Digest, Hasher};
+use crate::registry;
+use crate::rootfs::Timestamp;
+use crate::steps::{Fetch, Fetched};
+
+/// The name that BuildKit gives to what has none.
+const UNNAMED: &str = "__unnamed__";
+
+/// Fetches into files without names in a directory of ours.
+pub(super) struct Fetcher<'a> {
+    pub(super) client: &'a registry::Client,
+    pub(super) dir: PathBuf,
+}
+
+impl Fetch for Fetcher<'_> {
+    fn fetch(&self, address: &str, checksum: Option<&str>) -> Result<Fetched> {
+        let expected: Option<Digest> = checksum.map(str::parse).transpose().context("--checksum")?;
+        let name = name(address);
+        info!("Downloading {name}");
+        let mut file = tempfile::tempfile_in(&self.dir).context("a file for a download")?;
+        let mut sink =
+            Hashed { file: &mut file, hasher: expected.as_ref().map(|digest| Hasher::new(digest.algorithm())) };
+        let downloaded = self.client.download(address, &mut sink)?;
+        let found = sink.hasher.map(Hasher::finish);
+        if let (Some(expected), Some(found)) = (&expected, found)
+            && *expected != found
+        {
+            bail!("the content of {name} is {found}, but --checksum says {expected}");
+        }
+        file.rewind()?;
+        let modified = downloaded.last_modified.as_deref().and_then(time).unwrap_or_default();
+        Ok(Fetched { file, name, modified })
+    }
+}
+
+struct Hashed<'f> {
+    file: &'f mut File,
+    hasher: Option<Hasher>,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..written]);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The last part of the address's path.
+fn name(address: &str) -> String {
+    let path = address.split(['?', '#']).next().unwrap_or_default();
+    let below_host = path.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+    let name = below_host.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    if matches!(name, "" | "." | "..") { UNNAMED.to_owned() } else { name.to_owned() }
+}
+
+/// A time as HTTP writes it.
+fn time(text: &str) -> Option<Timestamp> {
+    let sec = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_second();
+    Some(Timestamp { sec, nsec: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_addresses() {
+        for (address, expected) in [
+            ("https://h/a/b.tar.gz", "b.tar.gz"),
+            ("http://h/b?x=/y#z/w", "b"),
+            ("http://h/dir/", "dir"),
+            ("http://h", UNNAMED),
+            ("http://h/", UNNAMED),
+            ("http://h/..", UNNAMED),
+        ] {
+            assert_eq!(name(address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn times_of_servers() {
+        assert_eq!(time("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Timestamp { sec: 1_445_412_480, nsec: 0 }));
+        assert_eq!(time("yesterday"), None);
+    }
+}
