@@ -7,8 +7,8 @@ use crate::mounted::{FileSystem, on};
 use crate::replay::Replay;
 use crate::stage::{Rung, Setting, Settling};
 
-/// Whether some sequence leaves layers that do not make the tree, and another part of its report.
-fn unfaithful(settling: Settling) -> Option<String> {
+/// The first report of a sequence that leaves something wrong and is `wanted`.
+fn unfaithful(settling: Settling, wanted: fn(&String) -> bool) -> Option<String> {
     let mut found = None;
     on(FileSystem::Ext4, |dir, copy| {
         let mut replay = Replay::new(dir, copy);
@@ -18,7 +18,7 @@ fn unfaithful(settling: Settling) -> Option<String> {
         found = (0..100).find_map(|seed| {
             let (base, steps) = sequence(seed);
             replay.begin(&base);
-            setting.run(&mut replay, &steps).err()
+            setting.run(&mut replay, &steps).err().filter(wanted)
         });
     });
     found
@@ -26,7 +26,8 @@ fn unfaithful(settling: Settling) -> Option<String> {
 
 #[test]
 fn the_stages_sweep_is_needed() {
-    let missing = unfaithful(Settling::LeftOut).expect("no sequence needs it");
-    assert!(missing.starts_with("the tree and the layers differ at"), "{missing}");
-    assert_eq!(unfaithful(Settling::Done), None);
+    // Some leave only the record wrong, in a number of links that no layer shows.
+    let lacking = unfaithful(Settling::LeftOut, |report| report.starts_with("the tree and the layers differ at"));
+    assert!(lacking.is_some(), "no sequence needs it");
+    assert_eq!(unfaithful(Settling::Done, |_| true), None);
 }
