@@ -18,7 +18,12 @@ impl Env {
 
     /// The value of `name`, if it is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        self.lookup(name).filter(|value| !value.is_empty())
+    }
+
+    /// The value of `name`, if it is set; it may be empty.
+    pub fn lookup(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// The variables whose names begin with `prefix`, by name.

@@ -10,7 +10,7 @@ use super::env::Env;
 use super::flags::{PullFlags, PushFlags};
 use super::values::go_bool;
 use crate::credentials::Sources;
-use crate::registry::{Authorities, Client, Credential, Identity, Policy, Protocols, Proxies, Routes};
+use crate::registry::{Authorities, Client, Credential, Identity, Policy, Protocols, Proxies, Routes, canonical};
 
 /// A client for registries, with the credentials that the environment has for them. `downloads` is how often the download of an image
 /// is tried again, since not every command has that flag.
@@ -41,13 +41,14 @@ fn policy(pull: &PullFlags, push: &PushFlags, downloads: u32, env: &Env) -> Resu
     for (host, path) in &pull.registry_certificate {
         registry_certificates.entry(host.clone()).or_default().push(path.clone());
     }
+    let hosts = |given: &[String]| given.iter().map(|host| canonical(host)).collect();
     Ok(Policy {
         insecure_pull: pull.insecure_pull,
         insecure_push: push.insecure,
         skip_tls_verify_pull: pull.skip_tls_verify_pull,
         skip_tls_verify_push: push.skip_tls_verify,
-        insecure_registries: pull.insecure_registry.iter().cloned().collect(),
-        skip_tls_verify_registries: pull.skip_tls_verify_registry.iter().cloned().collect(),
+        insecure_registries: hosts(&pull.insecure_registry),
+        skip_tls_verify_registries: hosts(&pull.skip_tls_verify_registry),
         authorities: authorities(env),
         registry_certificates,
         client_certificates: pull.registry_client_cert.iter().cloned().collect(),

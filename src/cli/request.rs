@@ -62,7 +62,8 @@ pub(super) fn context_dir(flags: &Flags) -> Result<PathBuf> {
         None => PathBuf::from(context),
         Some(("dir", path)) => path.into(),
         Some((scheme, _)) => {
-            bail!("--context={context}: {scheme}:// contexts are not supported yet; give a local directory")
+            // The rest may hold a password.
+            bail!("--context: {scheme}:// contexts are not supported yet; give a local directory")
         }
     };
     let Some(below) = &flags.source.context_sub_path else { return Ok(dir) };
@@ -79,7 +80,9 @@ pub(super) fn dockerfile(flags: &Flags) -> Result<Option<PathBuf>> {
     let Some(path) = &flags.source.dockerfile else { return Ok(None) };
     let is_url = path.to_str().is_some_and(|text| text.starts_with("http://") || text.starts_with("https://"));
     if is_url || path == Path::new("-") {
-        bail!("--dockerfile={}: only a path is supported yet", path.display());
+        // An address may hold a password.
+        let what = if is_url { "an address" } else { "standard input" };
+        bail!("--dockerfile: {what} is not supported yet; give a path");
     }
     Ok(Some(path.clone()))
 }
@@ -94,7 +97,7 @@ pub(super) fn platform(flags: &Flags) -> Result<Platform> {
 /// and BuildKit do.
 pub(super) fn build_args(flags: &Flags, env: &Env) -> BTreeMap<String, String> {
     let value = |(name, value): &(String, Option<String>)| {
-        let value = value.clone().or_else(|| env.get(name).map(str::to_owned))?;
+        let value = value.clone().or_else(|| env.lookup(name).map(str::to_owned))?;
         Some((name.clone(), value))
     };
     flags.source.build_arg.iter().filter_map(value).collect()
@@ -110,7 +113,7 @@ pub(super) fn contexts(flags: &Flags) -> Result<BTreeMap<String, NamedContext>> 
             }
             Some(("docker-image", reference)) => NamedContext::Image(reference.to_owned()),
             Some(_) => bail!(
-                "--build-context={name}={location}: only a directory, oci-layout://PATH[:TAG] and docker-image://IMAGE \
+                "--build-context={name}: only a directory, oci-layout://PATH[:TAG] and docker-image://IMAGE \
                  are supported yet"
             ),
             None => NamedContext::Directory(location.into()),

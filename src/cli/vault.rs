@@ -74,7 +74,7 @@ fn secret(text: &str, env: &Env) -> Result<(String, Vec<u8>)> {
 fn read(place: &Place, env: &Env) -> Result<Vec<u8>> {
     match place {
         Place::Variable(name) => {
-            let value = env.get(name).with_context(|| format!("the variable {name} is not set"))?;
+            let value = env.lookup(name).with_context(|| format!("the variable {name} is not set"))?;
             Ok(value.as_bytes().to_vec())
         }
         Place::File(path) => {

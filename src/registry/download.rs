@@ -24,8 +24,8 @@ pub struct Downloaded {
 
 /// Writes the file at `address` to `sink`.
 pub(super) async fn download(client: &Client, address: &str, sink: &mut dyn Write) -> Result<Downloaded, Error> {
-    // A password in an address is nobody's business.
-    let url = Url::parse(address).map_err(|error| Error::protocol(address, error.to_string()))?;
+    // What may be a password in an address is nobody's business.
+    let url = Url::parse(address).map_err(|error| Error::protocol("the address", error.to_string()))?;
     let shown = shown(&mut url.clone());
     let mut answer = retry(&client.transport.backoff, async || begin(client, &url, &shown).await).await?;
     let header = answer.headers().get(LAST_MODIFIED).and_then(|value| value.to_str().ok());
@@ -84,8 +84,9 @@ fn silent(what: &str) -> Error {
 
 /// The address without a password and without a query, which may hold a token.
 fn shown(url: &mut Url) -> String {
-    // It fails only for addresses that cannot have one.
+    // They fail only for addresses that cannot have one. A user's name may be a token.
     let _ = url.set_password(None);
+    let _ = url.set_username("");
     url.set_query(None);
     url.set_fragment(None);
     url.to_string()
@@ -98,6 +99,6 @@ mod tests {
     #[test]
     fn nothing_secret_of_an_address_is_shown() {
         let mut url = Url::parse("https://user:hunter2@h/a/b?token=hunter2#x").expect("an address");
-        assert_eq!(shown(&mut url), "https://user@h/a/b");
+        assert_eq!(shown(&mut url), "https://h/a/b");
     }
 }

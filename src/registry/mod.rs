@@ -39,7 +39,7 @@ pub use credential::{Credential, Finder, Identity};
 pub use download::Downloaded;
 pub use error::Error;
 pub use patience::{Backoff, Timeouts};
-pub use policy::{ClientCertificate, Policy, Protocols, host_and_client_certificate, host_and_path};
+pub use policy::{ClientCertificate, Policy, Protocols, canonical, host_and_client_certificate, host_and_path};
 pub use proxy::Proxies;
 pub use pull::Resolved;
 pub use route::Routes;

@@ -130,7 +130,7 @@ pub fn host_and_client_certificate(text: &str) -> Result<(String, ClientCertific
 }
 
 /// The name of a registry as references have it: Docker's has several.
-pub(super) fn canonical(registry: &str) -> String {
+pub fn canonical(registry: &str) -> String {
     match registry {
         "index.docker.io" | "registry-1.docker.io" => "docker.io".to_owned(),
         other => other.to_owned(),

@@ -81,7 +81,7 @@ fn roots(authorities: &Authorities) -> Result<RootCertStore, Error> {
         add(&mut roots, "SSL_CERT_DIR", found, Path::new(&names.join(":")))?;
     }
     if roots.is_empty() {
-        let found = rustls_native_certs::load_native_certs();
+        let found = of_the_machine();
         found.errors.iter().for_each(|error| tracing::debug!("certificates: {error}"));
         roots.add_parsable_certificates(found.certs);
     }
@@ -90,6 +90,23 @@ fn roots(authorities: &Authorities) -> Result<RootCertStore, Error> {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     Ok(roots)
+}
+
+/// Where the distributions keep what a machine trusts. The crate's own look would read the environment, where a variable that is
+/// set to nothing counts as one.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The certificates that this machine trusts.
+fn of_the_machine() -> rustls_native_certs::CertificateResult {
+    let bundle = BUNDLES.iter().map(Path::new).find(|path| path.is_file());
+    let directory = Some(Path::new("/etc/ssl/certs")).filter(|path| bundle.is_none() && path.is_dir());
+    rustls_native_certs::load_certs_from_paths(bundle, directory)
 }
 
 /// The certificates of a file that must be one.

@@ -115,8 +115,17 @@ impl Mounted {
 }
 
 impl Drop for Mounted {
+    /// Another test's child has the descriptors of this process until it becomes its program, and they keep the mount busy.
     fn drop(&mut self) {
-        run(Command::new("umount").arg(&self.0));
+        let is_done = || Command::new("umount").arg(&self.0).status().expect("runs").success();
+        let is_done = (0..100).any(|_| {
+            let is_done = is_done();
+            if !is_done {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            is_done
+        });
+        assert!(is_done || std::thread::panicking(), "{:?} cannot be unmounted", self.0);
     }
 }
 

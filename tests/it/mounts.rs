@@ -411,3 +411,30 @@ fn a_container_that_was_killed_is_put_in_order_by_its_next_build() {
     let own: Vec<_> = fs::read_dir(left.join("kaniko")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!own.iter().any(|name| name.to_string_lossy().starts_with("silt-")), "{own:?}");
 }
+
+/// `/var/run -> ../run` is what many images have. While the host's root still lies over the new one, a `..` at the root leads there.
+#[test]
+fn a_link_through_the_root_leads_to_no_place_outside() {
+    let dockerfile = "FROM base\nRUN rm -rf /var/run && ln -s ../run /var/run && ln -s /.. /up\n\
+        RUN --mount=type=secret,id=token,target=/var/run/of-silts-tests/token \\\n\
+        --mount=type=tmpfs,target=/up/of-silts-tests/memory \\\n\
+        test -s /var/run/of-silts-tests/token && echo 1 > /up/of-silts-tests/memory/x\n";
+    let build = Build::new(dockerfile).base("base", &bases::busybox());
+    let secret = build.dir().join("secret");
+    fs::write(&secret, SECRET).unwrap();
+    let secret = format!("--secret=id=token,src={}", secret.display());
+    let built = build.args([secret, "--no-push".into(), "--verify-snapshot".into()]).succeed();
+    for outside in ["/run/of-silts-tests", "/of-silts-tests"] {
+        assert!(fs::symlink_metadata(outside).is_err(), "{outside} is on the host now");
+    }
+    assert!(!built.root().join("of-silts-tests/memory/x").exists());
+}
+
+#[test]
+fn a_cache_may_be_mounted_twice_in_a_step_where_it_can() {
+    let dockerfile = "FROM base\nRUN --mount=type=cache,id=c,target=/one --mount=type=cache,id=c,sharing=locked,target=/two \\\n\
+        echo 1 > /one/x && cp /two/x /seen\n";
+    let build = || Build::new(dockerfile).base("base", &bases::busybox()).arg("--no-push");
+    assert_eq!(fs::read_to_string(build().succeed().root().join("seen")).unwrap(), "1\n");
+    build().through(&CHROOT).fail(1, &["Dockerfile:2", "different ids"]);
+}

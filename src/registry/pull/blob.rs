@@ -13,8 +13,8 @@ use crate::registry::progress::Progress;
 use crate::registry::retry::pause;
 use crate::store::{self, BlobDir, BlobWriter};
 
-/// An attempt that brought this much does not count as a failure, in bytes. So a transfer that goes on has no limit, and a
-/// registry that gives a byte at a time has one.
+/// An attempt that comes this much further than any before it does not count as a failure, in bytes. So a transfer that goes
+/// on has no limit, and a registry that gives a byte at a time, or goes back and forth, has one.
 const WORTHWHILE: u64 = 8 << 20;
 
 /// How an attempt ended.
@@ -31,20 +31,17 @@ impl Source<'_> {
         let what = self.repository.to_string();
         let progress = Progress::begin(format!("pull {what}, blob {}", descriptor.digest), descriptor.size);
         let new = || blobs.writer_for(descriptor).map_err(Error::blob(&what));
-        let (mut writer, mut failures, mut is_pieced) = (new()?, 0, false);
+        let (mut writer, mut failures, mut furthest) = (new()?, 0, 0_u64);
+        let (mut is_pieced, mut was_spoilt) = (false, false);
         loop {
             let offset = writer.size();
             is_pieced |= offset > 0;
             match self.attempt(&what, descriptor, blobs, writer, &progress).await? {
                 Ended::Complete(complete) => match complete.finish(Some(&descriptor.digest)) {
                     // The pieces may be of two versions of a blob that the registry spoilt.
-                    Err(error @ store::Error::Digest { .. }) if is_pieced => {
+                    Err(error @ store::Error::Digest { .. }) if is_pieced && !was_spoilt => {
                         tracing::warn!("{what}: {error}; beginning again");
-                        (writer, is_pieced) = (new()?, false);
-                        failures += 1;
-                        if failures > self.backoff.retries {
-                            return Err(Error::blob(&what)(error));
-                        }
+                        (writer, furthest, is_pieced, was_spoilt) = (new()?, 0, false, true);
                     }
                     finished => {
                         finished.map_err(Error::blob(&what))?;
@@ -53,8 +50,9 @@ impl Source<'_> {
                     }
                 },
                 Ended::Broken(partial, error) => {
-                    let brought = partial.size().saturating_sub(offset);
-                    failures = if brought >= WORTHWHILE { 1 } else { failures + 1 };
+                    let is_further = partial.size() >= furthest.saturating_add(WORTHWHILE);
+                    failures = if is_further { 1 } else { failures + 1 };
+                    furthest = furthest.max(partial.size());
                     if failures > self.backoff.retries || !error.is_transient() {
                         return Err(error);
                     }

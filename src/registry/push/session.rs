@@ -64,11 +64,15 @@ impl Target<'_> {
         content: &Content,
     ) -> Result<(), Error> {
         let progress = Arc::new(Progress::begin(what.to_owned(), blob.size));
-        let (mut sent, mut failures, mut is_pieced) = (0_u64, 0, false);
+        let (mut sent, mut furthest, mut failures, mut is_pieced) = (0_u64, 0_u64, 0, false);
         loop {
             let end = blob.size.min(sent.saturating_add(session.chunk(self.endpoint.largest_body())));
             match self.chunk(what, &session.url, blob, content, (sent, end), &progress).await {
-                Ok(url) => (session.url, sent, failures) = (url, end, 0),
+                Ok(url) => {
+                    // What was sent once already is no progress.
+                    failures = if end > furthest { 0 } else { failures };
+                    (session.url, sent, furthest) = (url, end, furthest.max(end));
+                }
                 Err(error) if error.is_transient() && failures < self.endpoint.backoff().retries => {
                     pause(self.endpoint.backoff(), failures + 1, &error).await;
                     // What the registry has is more than nothing and no more than there is, or the session is not worth it.
@@ -77,8 +81,8 @@ impl Target<'_> {
                         _ => return Err(error),
                     };
                     tracing::debug!("{what}: going on at byte {has}");
-                    failures = if has >= sent.saturating_add(WORTHWHILE) { 1 } else { failures + 1 };
-                    (session.url, sent, is_pieced) = (url, has, true);
+                    failures = if has >= furthest.saturating_add(WORTHWHILE) { 1 } else { failures + 1 };
+                    (session.url, sent, furthest, is_pieced) = (url, has, furthest.max(has), true);
                 }
                 Err(error) => return Err(error),
             }

@@ -26,6 +26,7 @@ const MOST_PRIVATE: u32 = 64;
 /// A cache in use. Dropped, others may have it.
 #[derive(Debug)]
 pub(super) struct Lease {
+    id: Vec<u8>,
     data: PathBuf,
     _lock: File,
 }
@@ -50,7 +51,12 @@ impl Lease {
         if !fs::symlink_metadata(&data).is_ok_and(|found| found.is_dir()) {
             renew(&dir, &data, fill)?;
         }
-        Ok(Lease { data, _lock: lock })
+        Ok(Lease { id: id.to_owned(), data, _lock: lock })
+    }
+
+    /// Whether it is the cache of `id`.
+    pub(super) fn is_of(&self, id: &[u8]) -> bool {
+        self.id == id
     }
 
     /// What the mount shows.

@@ -115,6 +115,18 @@ impl Mounting {
         let dockerfile::Mount::Cache { id, target, source, sharing, owner, access } = mount else { return Ok(()) };
         let target = flag.target.path(&target)?;
         let id = id.map_or_else(|| target.clone().into_vec(), String::into_bytes);
+        // Its lock is ours already, and to wait for it would be to wait for ourselves.
+        let held = self.caches.iter().find(|lease| sharing != dockerfile::Sharing::Private && lease.is_of(&id));
+        if let Some(lease) = held {
+            ensure!(
+                sources.isolation == Isolation::Isolated,
+                "another mount of this step has the same cache, and where nothing can be mounted one cannot be in two places; \
+                 give them different ids"
+            );
+            let what = lease.what(access);
+            self.push(target, what);
+            return Ok(());
+        }
         let (mode, uid, gid) = attributes(owner, 0o755);
         let fill = |new: &Path| cache::fill(new, flag.tree.as_ref(), &source, (mode, uid, gid));
         let lease = cache::Lease::take(sources.caches, &id, sharing, sources.isolation, fill)?;

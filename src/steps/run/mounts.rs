@@ -1,7 +1,7 @@
 //! What an isolated command sees around its root: fresh /proc, /dev and /sys, and the host's network names.
 //!
-//! Everything is mounted after pivot_root(2), by absolute paths, so that no link in the image can lead a mount to the
-//! host. The set is Docker's (OCI runtime spec, config-linux.md, default file systems and masked paths), without cgroups
+//! Everything is mounted after pivot_root(2), by absolute paths, and whatever an image may have put a link in the way of after
+//! the old root is gone: it lies over the new one until then, and a `..` at the root leads into it. The set is Docker's (OCI runtime spec, config-linux.md, default file systems and masked paths), without cgroups
 //! and message queues. A device node works in /dev alone and only if it is ours. Nothing is promised about mount points:
 //! `stubs` has made those that the image lacks.
 
@@ -13,11 +13,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown, symlink};
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, statat};
 use rustix::io::Errno;
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change,
-    mount_remount, unmount,
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind,
+    mount_bind_recursive, mount_change, mount_remount, move_mount, open_tree, unmount,
 };
 use rustix::process::{chdir, fchdir, pivot_root};
 
@@ -102,19 +102,22 @@ impl NetworkFiles {
 /// Makes `root` the root of this process, which has a mount namespace of its own, with all that belongs in it.
 pub(super) fn enter(root: &Path, files: &NetworkFiles, surroundings: &Surroundings) -> Result<(), Error> {
     let sources = asked::open(surroundings)?;
+    let devices = devices_of_the_host();
     let old = swap_root(root)?;
     let confined = surroundings.security == Security::Sandbox;
+    // A user namespace may mount these two only while it sees those of the host.
+    ["/proc", "/sys"].iter().try_for_each(|path| expect_directory(path))?;
     mount_at("/proc", "proc", DATA_ONLY, "")?;
     let system = if confined { DATA_ONLY | MountFlags::RDONLY } else { DATA_ONLY };
     mount_at("/sys", "sysfs", system, "")?;
-    fill_dev(&old)?;
+    leave_old_root(&old)?;
+    fill_dev(&devices)?;
     files.0.iter().try_for_each(|(path, contents)| lay_over(path, contents, OWN_FILE))?;
     if confined {
         MASKED.iter().try_for_each(|path| mask(path))?;
         READ_ONLY.iter().try_for_each(|path| make_read_only(path))?;
     }
     asked::mount(surroundings, &sources)?;
-    leave_old_root(&old)?;
     if confined {
         ["/", "/dev"].iter().try_for_each(|path| restrict(path, MountFlags::NODEV))?;
     }
@@ -134,6 +137,20 @@ fn swap_root(root: &Path) -> Result<OwnedFd, Error> {
     Ok(old)
 }
 
+/// A link in the place of a mount point would be followed.
+fn expect_directory(path: &str) -> Result<(), Error> {
+    let stat = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map_err(failed(format!("stat {path}")))?;
+    let is_directory = FileType::from_raw_mode(stat.st_mode).is_dir();
+    let why = || io::Error::from(io::ErrorKind::NotADirectory);
+    if is_directory { Ok(()) } else { Err(failed(format!("mount on {path}"))(why())) }
+}
+
+/// A copy of the mount of each device, attached nowhere, for where none can be made.
+fn devices_of_the_host() -> Vec<Option<OwnedFd>> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    DEVICES.iter().map(|(name, _, _)| open_tree(CWD, Path::new("/dev").join(name), flags).ok()).collect()
+}
+
 fn leave_old_root(old: &OwnedFd) -> Result<(), Error> {
     fchdir(old).map_err(failed("chdir to the old root"))?;
     unmount(".", UnmountFlags::DETACH).map_err(failed("unmount the old root"))?;
@@ -147,14 +164,14 @@ fn mount_at(target: &str, kind: &str, flags: MountFlags, options: &str) -> Resul
 
 /// The nodes lie on a file system that the visible /dev covers. Each appears there as a mount of its own, which still opens
 /// a device when /dev around it no longer does ([`restrict`]).
-fn fill_dev(old: &OwnedFd) -> Result<(), Error> {
+fn fill_dev(host: &[Option<OwnedFd>]) -> Result<(), Error> {
     mount_at("/dev", "tmpfs", DATA_ONLY.difference(MountFlags::NODEV), "mode=700,size=64k")?;
     let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let nodes = rustix::fs::open("/dev", directory, Mode::empty()).map_err(failed("open /dev"))?;
     mount_at("/dev", "tmpfs", MountFlags::NOSUID, "mode=755,size=65536k")?;
-    for (name, major, minor) in DEVICES {
+    for ((name, major, minor), host) in DEVICES.into_iter().zip(host) {
         let device = rustix::fs::makedev(major, minor);
-        make_device(name, device, &nodes, old).map_err(failed(format!("make /dev/{name}")))?;
+        make_device(name, device, &nodes, host.as_ref()).map_err(failed(format!("make /dev/{name}")))?;
     }
     for (target, name) in LINKS {
         symlink(target, Path::new("/dev").join(name)).map_err(failed(format!("make /dev/{name}")))?;
@@ -166,17 +183,22 @@ fn fill_dev(old: &OwnedFd) -> Result<(), Error> {
     mount_at("/dev/shm", "tmpfs", DATA_ONLY, "mode=1777,size=65536k")
 }
 
-/// A node of our own in `nodes`, or, in a user namespace, where none can be made, that of the host, whose root is `old`.
-fn make_device(name: &str, device: u64, nodes: &OwnedFd, old: &OwnedFd) -> io::Result<()> {
+/// A node of our own in `nodes`, or, in a user namespace, where none can be made, that of the host.
+fn make_device(name: &str, device: u64, nodes: &OwnedFd, host: Option<&OwnedFd>) -> io::Result<()> {
     let path = Path::new("/dev").join(name);
     fs::File::create(&path)?;
     let mode = Mode::from_raw_mode(0o666);
-    let (directory, node) = match rustix::fs::mknodat(nodes, name, FileType::CharacterDevice, mode, device) {
-        Err(Errno::PERM) => (old, Path::new("dev").join(name)),
-        made => made.map(|()| (nodes, name.into()))?,
-    };
-    fchdir(directory)?;
-    Ok(mount_bind(node, &path)?)
+    match (rustix::fs::mknodat(nodes, name, FileType::CharacterDevice, mode, device), host) {
+        (Err(Errno::PERM), Some(host)) => {
+            Ok(move_mount(host, "", CWD, &path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+        }
+        (made, _) => {
+            made?;
+            fchdir(nodes)?;
+            mount_bind(name, &path)?;
+            Ok(chdir("/")?)
+        }
+    }
 }
 
 /// Takes rights away from the mount at `path`. Without devices, nodes below it are useless: Docker's capabilities allow to
