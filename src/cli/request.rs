@@ -255,9 +255,13 @@ mod tests {
     fn a_dockerfile_is_a_path() {
         assert_eq!(dockerfile(&flags(&["-f", "a/D"])).expect("a path"), Some("a/D".into()));
         assert_eq!(dockerfile(&flags(&[])).expect("none"), None);
-        for wrong in ["https://x.example/Dockerfile", "http://x.example/Dockerfile", "-"] {
-            assert!(dockerfile(&flags(&["-f", wrong])).expect_err("no path").to_string().contains(wrong));
-        }
+        let check = |wrong: &str, said: &str| {
+            let error = dockerfile(&flags(&["-f", wrong])).expect_err("no path").to_string();
+            assert!(error.contains("--dockerfile") && error.contains(said) && !error.contains("hunter2"), "{error}");
+        };
+        check("https://hunter2@x.example/Dockerfile", "an address");
+        check("http://x.example/Dockerfile?sig=hunter2", "an address");
+        check("-", "standard input");
     }
 
     #[test]
