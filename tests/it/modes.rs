@@ -96,7 +96,7 @@ fn check_single(args: &[&str], recorder: &str) {
     let rows = rows_with_a_layer(&image, 2);
     assert_eq!(rows.len(), 2, "{args:?}: one layer a stage: {rows:?}");
     assert!(
-        rows[0].starts_with("RUN mkdir /common") && rows[1].starts_with("RUN mv /opt/tools/dir"),
+        rows[0].starts_with("RUN /bin/sh -c mkdir /common") && rows[1].starts_with("RUN /bin/sh -c mv /opt/tools/dir"),
         "{args:?}: {rows:?}"
     );
     assert_eq!(image.layer_names().len(), 4);
