@@ -35,6 +35,8 @@ pub(super) struct Disk {
     touched: Nominated,
     /// Whether a step ran since the last snapshot of which nobody knows what it wrote.
     ran: bool,
+    /// Directories below which nothing is put into a layer.
+    dropped: Vec<RootPath>,
 }
 
 impl Disk {
@@ -48,7 +50,15 @@ impl Disk {
             nominator.start(&root, &baseline);
         }
         let (protected, mounts) = (root.protected().to_vec(), BTreeSet::new());
-        Ok(Disk { root, baseline, nominator, dir, protected, mounts, touched: Nominated::default(), ran: false })
+        let (touched, dropped) = (Nominated::default(), Vec::new());
+        Ok(Disk { root, baseline, nominator, dir, protected, mounts, touched, ran: false, dropped })
+    }
+
+    /// From now on what changes below `directories`, paths of the image, is put into no layer.
+    pub(super) fn drop_below<'a>(&mut self, directories: impl Iterator<Item = &'a str>) -> Result<()> {
+        let exact = directories.map(|dir| self.root.resolve(dir.as_bytes()));
+        self.dropped = exact.collect::<std::result::Result<_, _>>().context("the path of a volume")?;
+        Ok(())
     }
 
     /// Begins a RUN that has a snapshot of its own.
@@ -129,7 +139,7 @@ impl Disk {
         }
         let (candidates, lost) = answered(answer, touched, timing);
         timing.record_ns += nanos(began.elapsed());
-        let taken = snapshot::take(request, &self.root, &mut self.baseline, &candidates, timing);
+        let taken = snapshot::take(request, &self.root, &mut self.baseline, &candidates, &self.dropped, timing);
         timing.snapshot_cpu_ns = snapshot::cpu_ns().saturating_sub(cpu);
         if let Some(lost) = lost {
             tell(&lost, timing);

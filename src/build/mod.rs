@@ -16,7 +16,7 @@ mod snapshot;
 mod stage;
 mod timings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub use error::Error;
@@ -119,8 +119,8 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
         warn!("{losses}");
     }
     let mut bases = Bases::new(request, &request.blobs, timings);
-    let plan = plan(request, &context, Some(&mut bases))?;
-    let builder = stage::Builder::new(request, site, control, timings, &context, bases)?;
+    let (plan, told) = plan(request, &context, Some(&mut bases))?;
+    let builder = stage::Builder::new(request, site, control, timings, &context, (bases, told))?;
     let mut image = builder.stages(&plan)?;
     image.config.created = Some(now());
     image.config.config.labels.extend(request.labels.iter().cloned());
@@ -134,12 +134,17 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
 /// A Dockerfile that cannot be read or planned.
 pub fn preview(request: &Request) -> Result<String, Error> {
     let context = Context::open_dir(&request.context, request.dockerfile.as_deref()).map_err(anyhow::Error::from)?;
-    Ok(plan(request, &context, None)?.to_string())
+    Ok(plan(request, &context, None)?.0.to_string())
 }
 
 /// Reads and plans the Dockerfile, and says in the log what there is to say about it. With `bases` it is planned again as long
-/// as the configs of the base images that are needed then have triggers that the plan does not know.
-fn plan(request: &Request, context: &Context, mut bases: Option<&mut Bases<'_>>) -> Result<Plan, Error> {
+/// as the configs of the base images that are needed then have triggers that the plan does not know. Beside the plan: the lines
+/// of which is said what kaniko does otherwise.
+fn plan(
+    request: &Request,
+    context: &Context,
+    mut bases: Option<&mut Bases<'_>>,
+) -> Result<(Plan, BTreeSet<u32>), Error> {
     let (file, text) = (context.dockerfile_name(), context.dockerfile_text());
     let parsed = dockerfile::parse(text).map_err(|error| {
         let message = error.problem().to_string();
@@ -149,7 +154,8 @@ fn plan(request: &Request, context: &Context, mut bases: Option<&mut Bases<'_>>)
     let mut options = plan::Options {
         build_args: request.build_args.clone(),
         targets: request.targets.clone(),
-        unused: if request.reading.compat.all_stages { plan::Unused::Build } else { request.reading.unused },
+        unused: request.reading.unused,
+        compat: request.reading.compat,
         contexts: request.contexts.keys().cloned().collect(),
         target_platform: names(&request.platform),
         build_platform: names(&host),
@@ -168,8 +174,8 @@ fn plan(request: &Request, context: &Context, mut bases: Option<&mut Bases<'_>>)
         }
         options.triggers.extend(triggers);
     };
-    announce(&parsed, &plan, &file, &request.reading);
-    Ok(plan)
+    let told = announce(&parsed, &plan, &file, &request.reading);
+    Ok((plan, told))
 }
 
 /// The build checks: warnings, unless the file asks for errors.
@@ -189,8 +195,9 @@ fn check(parsed: &Dockerfile, options: &plan::Options, context: &Context) -> Res
     }
 }
 
-/// What a user may not expect of the plan.
-fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) {
+/// Says what a user may not expect of the plan. Returns the lines of which is said what kaniko does otherwise.
+fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) -> BTreeSet<u32> {
+    let mut told = BTreeSet::new();
     if let Some(syntax) = parsed.directives.syntax.as_deref().filter(|syntax| plan::is_foreign(syntax)) {
         warn!(
             "{file}: # syntax={syntax} is another front end, which silt does not load; it reads the Dockerfile itself"
@@ -200,6 +207,7 @@ fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) {
         Differences::Warn => {
             for difference in plan::differences(parsed, plan, &reading.compat) {
                 warn!("{file}:{}: {}", difference.line, difference.what);
+                told.insert(difference.line);
             }
         }
         Differences::Silent => {
@@ -208,14 +216,11 @@ fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) {
             }
         }
     }
-    let not_followed = reading.compat.not_followed();
-    if !not_followed.is_empty() {
-        warn!("These ways of kaniko 1.24 are not followed yet: {}", not_followed.join(", "));
-    }
     if !plan.unused_build_args.is_empty() {
         warn!("No ARG uses these build arguments: {}", plan.unused_build_args.join(", "));
     }
     info!("Building {} of the Dockerfile's stages", plan.stages.len());
+    told
 }
 
 /// What the base images of a plan's stages leave to be done, by the index of the stage.

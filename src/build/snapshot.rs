@@ -1,5 +1,6 @@
 //! The snapshot of one step: candidates become a change set, the change set a layer in the blob directory.
 
+use std::borrow::Cow;
 use std::io::{BufWriter, Write};
 use std::time::Instant;
 
@@ -22,12 +23,14 @@ pub(super) struct Taken {
     pub(super) directories: Vec<(RootPath, Inode)>,
 }
 
-/// Compares, writes the layer if anything changed, and brings the baseline up to date.
+/// Compares, writes the layer if anything changed, and brings the baseline up to date. What changed below `dropped` is in the
+/// baseline, but in no layer.
 pub(super) fn take(
     request: &Request,
     root: &Root,
     baseline: &mut Baseline,
     candidates: &Candidates,
+    dropped: &[RootPath],
     timing: &mut StepTiming,
 ) -> Result<Taken> {
     let started = Instant::now();
@@ -44,7 +47,10 @@ pub(super) fn take(
         verify(root, baseline, &diff.changes)?;
     }
     let started = Instant::now();
-    let written = if diff.changes.is_empty() { None } else { Some(write(request, root, &diff.changes)?) };
+    let changes =
+        if dropped.is_empty() { Cow::Borrowed(&diff.changes) } else { Cow::Owned(diff.changes.without_below(dropped)) };
+    let written = if changes.is_empty() { None } else { Some(write(request, root, &changes)?) };
+    drop(changes);
     timing.layer_ns = nanos(started.elapsed());
     let directories = diff.directories().map(|(path, inode)| (path.clone(), inode)).collect();
     let contents = written.as_ref().map(|layer| &layer.contents);

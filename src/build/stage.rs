@@ -1,6 +1,6 @@
 //! One stage after another, one step after another: execute, ask what to look at, take the snapshot, extend the image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -14,12 +14,12 @@ use super::nominator::{Nominator, Wanted};
 use super::remote::Fetcher;
 use super::site::{Place, Site};
 use super::timings::{StepTiming, nanos};
-use super::{Error, NamedContext, Request, Snapshots, Timings, kept, now};
+use super::{Differences, Error, NamedContext, Request, Snapshots, Timings, kept, now};
 use crate::context::Context;
 use crate::dockerfile::{Instruction, Located};
 use crate::layer::Layer;
 use crate::oci::{History, Image};
-use crate::plan::{Base, Plan, Source, Stage, Step};
+use crate::plan::{Base, Compat, Plan, Source, Stage, Step};
 use crate::rootfs::Root;
 use crate::snapshot::Baseline;
 use crate::steps::{self, Sources, StageState, Touched, run};
@@ -40,6 +40,8 @@ pub(super) struct Builder<'a> {
     /// Named contexts that are directories, opened.
     directories: BTreeMap<String, (Root, Context)>,
     isolation: Option<run::Isolation>,
+    /// The lines of which is said already what kaniko does otherwise.
+    told: BTreeSet<u32>,
 }
 
 /// A stage that later ones may need.
@@ -72,7 +74,7 @@ impl<'a> Builder<'a> {
         control: &'a run::Control,
         timings: &'a Timings,
         context: &'a Context,
-        bases: Bases<'a>,
+        (bases, told): (Bases<'a>, BTreeSet<u32>),
     ) -> Result<Self> {
         Ok(Builder {
             request,
@@ -86,6 +88,7 @@ impl<'a> Builder<'a> {
             images: BTreeMap::new(),
             directories: BTreeMap::new(),
             isolation: None,
+            told,
         })
     }
 
@@ -132,12 +135,12 @@ impl<'a> Builder<'a> {
             base => {
                 let image = self.bases.fetch(base)?;
                 let state = StageState::new(image.config.clone(), plan.args.clone(), plan.escape);
-                (image, state)
+                (image, state.following(self.request.reading.compat))
             }
         };
         // They are steps of the plan by now.
         state.config.config.on_build.clear();
-        let disk = if needs_disk(stage) { Some(self.disk(stage, &image)?) } else { None };
+        let disk = if needs_disk(stage, &self.request.reading.compat) { Some(self.disk(stage, &image)?) } else { None };
         Ok(Current { image, state, disk, pending: Vec::new() })
     }
 
@@ -189,15 +192,34 @@ impl<'a> Builder<'a> {
             instruction: located.text.clone(),
             ..StepTiming::default()
         };
-        let text = steps::history(&located.instruction, &current.state)?;
+        let text = self.history(step, &current.state)?;
         let outcome = self.execute_and_snapshot(step, current, &mut timing);
         self.timings.step(timing);
+        self.tell_differences(located.span.first, &mut current.state);
         let (layer, wrote) = outcome?;
         match self.request.snapshots {
-            Snapshots::EachStep => extend(current, layer, &text)?,
+            Snapshots::EachStep => self.extend(current, layer, &text)?,
             Snapshots::EachStage => current.pending.push(Pending { text, wrote }),
         }
         Ok(())
+    }
+
+    /// The text of the step's row in the history.
+    fn history(&self, step: &Step, state: &StageState) -> Result<String> {
+        match self.request.reading.compat.history_of_layers {
+            true => Ok(step.located.text.clone()),
+            false => steps::history(&step.located.instruction, state),
+        }
+    }
+
+    /// Says what only a step could find out of kaniko's other ways, if nothing was said of its line.
+    fn tell_differences(&mut self, line: u32, state: &mut StageState) {
+        let found = state.take_differences();
+        if let (Differences::Warn, Some(what)) = (self.request.reading.differences, found.first())
+            && self.told.insert(line)
+        {
+            warn!("{}:{line}: {what}", self.context.dockerfile_name());
+        }
     }
 
     /// The step's layer, if it has a snapshot of its own and changed anything, and whether it can have changed files.
@@ -218,6 +240,9 @@ impl<'a> Builder<'a> {
         let layer = match &mut current.disk {
             Some(disk) => {
                 disk.after(touched)?;
+                if self.request.reading.compat.volume_drops_changes {
+                    disk.drop_below(current.state.config.config.volumes.keys().map(String::as_str))?;
+                }
                 if each_step && disk.is_touched() { disk.snapshot(self.request, timing)? } else { None }
             }
             None => None,
@@ -246,7 +271,7 @@ impl<'a> Builder<'a> {
                 warn!(
                     "A step changed files in a way that directory watches do not hear of; they are in a layer of their own"
                 );
-                extend(current, layer, text)
+                self.extend(current, layer, text)
             }
         }
     }
@@ -266,7 +291,7 @@ impl<'a> Builder<'a> {
         let last = pending.iter().rposition(|step| step.wrote);
         for (at, step) in pending.iter().enumerate() {
             let layer = if Some(at) == last { layer.take() } else { None };
-            extend(current, layer, &step.text)?;
+            self.extend(current, layer, &step.text)?;
         }
         Ok(())
     }
@@ -339,6 +364,18 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// Adds what a step left to the image: a layer, if it has one, and a row of the history.
+    fn extend(&self, current: &mut Current, layer: Option<Layer>, text: &str) -> Result<()> {
+        let is_kanikos = self.request.reading.compat.history_of_layers;
+        let history = if is_kanikos { kanikos_row(text) } else { row(text) };
+        match layer {
+            Some(layer) => current.image.append(layer.descriptor, layer.diff_id, history)?,
+            None if is_kanikos => {}
+            None => current.image.push_history(history),
+        }
+        Ok(())
+    }
+
     fn finish(&self, stage: &Stage, current: Current) -> Result<Finished> {
         let Current { mut image, state, disk, .. } = current;
         image.config.config = state.config.config.clone();
@@ -352,10 +389,14 @@ impl<'a> Builder<'a> {
 }
 
 /// Whether any step, or any later stage, needs the stage's files.
-fn needs_disk(stage: &Stage) -> bool {
+fn needs_disk(stage: &Stage, compat: &Compat) -> bool {
     let on_disk = |step: &Step| {
-        use Instruction::{Add, Copy, Run, Workdir};
-        matches!(step.located.instruction, Run(_) | Copy(_) | Add(_) | Workdir(_))
+        use Instruction::{Add, Copy, Run, Volume, Workdir};
+        match step.located.instruction {
+            Run(_) | Copy(_) | Add(_) | Workdir(_) => true,
+            Volume(_) => compat.volume_makes_directory,
+            _ => false,
+        }
     };
     !stage.keep.copies.is_empty() || stage.steps.iter().any(on_disk)
 }
@@ -366,11 +407,12 @@ fn timing_of(stage: &Stage, text: &str) -> StepTiming {
     StepTiming { stage: stage.index, line, instruction, ..StepTiming::default() }
 }
 
-fn extend(current: &mut Current, layer: Option<Layer>, text: &str) -> Result<()> {
-    let history = History { created: Some(now()), created_by: Some(text.to_owned()), ..History::default() };
-    match layer {
-        Some(layer) => current.image.append(layer.descriptor, layer.diff_id, history)?,
-        None => current.image.push_history(history),
-    }
-    Ok(())
+fn row(text: &str) -> History {
+    History { created: Some(now()), created_by: Some(text.to_owned()), ..History::default() }
+}
+
+/// A row as kaniko 1.24 writes it: its time is Go's zero.
+fn kanikos_row(text: &str) -> History {
+    let (created, author) = (Some("0001-01-01T00:00:00Z".to_owned()), Some("kaniko".to_owned()));
+    History { created, author, ..row(text) }
 }

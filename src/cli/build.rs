@@ -2,6 +2,7 @@
 //!
 //! A signal ends the build from a thread of its own, which ends the process with the function that the binary passed in.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,6 +49,9 @@ fn carry_out(
     control: &Arc<Control>,
     timings: &Timings,
 ) -> Result<(), build::Error> {
+    if flags.source.dryrun {
+        return preview(&request(flags, env, prepared, control)?);
+    }
     let mut destinations = request::destinations(&flags.output, env)?;
     let request = request(flags, env, prepared, control)?;
     let site = site(flags, prepared, &request.context)?;
@@ -70,6 +74,13 @@ fn carry_out(
     Ok(())
 }
 
+/// `--dryrun`: the plan goes to the standard output.
+fn preview(request: &Request) -> Result<(), build::Error> {
+    let plan = build::preview(request)?;
+    std::io::stdout().write_all(plan.as_bytes()).context("write the plan")?;
+    Ok(())
+}
+
 fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
     let place = prepared.place.clone();
     let ignored = request::ignored(flags, &place)?;
@@ -87,7 +98,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         dockerfile: request::dockerfile(flags)?,
         build_args: request::build_args(flags, env),
         targets: flags.source.target.clone(),
-        reading: build::Reading::default(),
+        reading: request::reading(flags),
         labels: flags.source.label.clone(),
         contexts: request::contexts(flags)?,
         vault: vault::vault(flags, env)?,

@@ -27,8 +27,6 @@ pub(super) enum Asked {
     Any,
     /// This one.
     Value(&'static str),
-    /// More than one.
-    Several,
 }
 
 /// What happens to a flag without its feature.
@@ -52,15 +50,7 @@ const fn warned(flag: &'static str, text: &'static str) -> NotYet {
 pub(super) const ROWS: &[NotYet] = &[
     refused("bucket", "give a local directory with --context"),
     refused("git", "give a local directory with --context"),
-    NotYet { flag: "target", asked: Asked::Several, then: Then::Refused, text: "several targets: build one at a time" },
-    NotYet {
-        flag: "skip-unused-stages",
-        asked: Asked::Value("false"),
-        then: Then::Refused,
-        text: "name a stage with --target to build it",
-    },
     refused("reproducible", "leave it out; the image then has the times of the build"),
-    refused("dryrun", "leave it out to build"),
     NotYet {
         flag: "compression",
         asked: Asked::Value("zstd"),
@@ -95,7 +85,6 @@ impl NotYet {
         match self.asked {
             Asked::Any => !same(given, defaults),
             Asked::Value(value) => given.iter().any(|word| same(std::slice::from_ref(word), &[value.to_owned()])),
-            Asked::Several => given.iter().any(|word| *word != given[0]),
         }
     }
 }

@@ -101,7 +101,7 @@ fn what(arg: &Arg) -> String {
     for row in ROWS.iter().filter(|row| row.flag == name) {
         let value = match row.asked {
             Asked::Value(value) => format!(" (`{value}`)"),
-            Asked::Any | Asked::Several => String::new(),
+            Asked::Any => String::new(),
         };
         let then = if row.then == Then::Refused { "refused" } else { "no effect, with a warning" };
         let _ = write!(text, ". **Not yet{value}**, {then}: {}", row.text);

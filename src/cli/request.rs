@@ -9,9 +9,12 @@ use tracing::info;
 
 use super::env::Env;
 use super::flags::{self, Flags, OutputFlags};
-use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Snapshots, Verify, inside};
+use crate::build::{
+    Differences, NamedContext, Place, Reading, RecorderChoice, SnapshotMode, Snapshots, Verify, inside,
+};
 use crate::export::{Destinations, DigestFile};
 use crate::oci::{Format, Platform, Reference};
+use crate::plan::{Compat, Unused};
 use crate::rootfs::RootPath;
 use crate::store::LayoutSource;
 
@@ -186,6 +189,17 @@ pub(super) fn digest_file(flag: &'static str, path: Option<&Path>) -> Result<Opt
     path.map(DigestFile::open).transpose().context(flag)
 }
 
+/// How the Dockerfile is read: `--compat`, `--warn-compat`, `--skip-unused-stages`.
+pub(super) fn reading(flags: &Flags) -> Reading {
+    let compat = flags.own.compat.map(|flags::Compat::Kaniko| Compat::kaniko_1_24()).unwrap_or_default();
+    let skips = flags.source.skip_unused_stages.unwrap_or(!compat.all_stages);
+    Reading {
+        unused: if skips { Unused::Skip } else { Unused::Build },
+        compat: Compat { all_stages: !skips, ..compat },
+        differences: if flags.own.warn_compat { Differences::Warn } else { Differences::Silent },
+    }
+}
+
 /// How changes are found. `--use-new-run` was kaniko's way not to hash everything, and lost deletions.
 ///
 /// # Errors
@@ -270,6 +284,21 @@ mod tests {
         assert_eq!(platform(&flags(&["--customPlatform=linux/arm/v6"])).expect("ok").to_string(), "linux/arm/v6");
         let error = format!("{:#}", platform(&flags(&["--custom-platform=arm64"])).expect_err("no platform"));
         assert!(error.contains("--custom-platform=arm64") && error.contains("os/architecture"), "{error}");
+    }
+
+    #[test]
+    fn ways_of_kaniko_are_asked_for() {
+        let of = |args: &[&str]| {
+            let reading = reading(&flags(args));
+            (reading.unused, reading.compat.copy_keeps_owner, reading.compat.all_stages, reading.differences)
+        };
+        use {Differences::*, Unused::*};
+        assert_eq!(of(&[]), (Skip, false, false, Warn));
+        assert_eq!(of(&["--compat="]), (Skip, false, false, Warn));
+        assert_eq!(of(&["--compat=kaniko-1.24"]), (Build, true, true, Warn));
+        assert_eq!(of(&["--compat=kaniko-1.24", "--skip-unused-stages"]), (Skip, true, false, Warn));
+        assert_eq!(of(&["--skip-unused-stages=false"]), (Build, false, true, Warn));
+        assert_eq!(of(&["--skip-unused-stages=T", "--warn-compat=0"]), (Skip, false, false, Silent));
     }
 
     fn destinations_of(args: &[&str]) -> Result<Destinations> {

@@ -248,7 +248,6 @@ fn what_is_not_there_yet_is_said() {
         let known = EXECUTOR.iter().find(|(long, ..)| *long == row.flag).expect("a flag of the list");
         let args = match (&row.asked, known.2) {
             (Asked::Value(value), _) => vec![format!("--{}={value}", row.flag)],
-            (Asked::Several, _) => vec![format!("--{}=a,b", row.flag)],
             (Asked::Any, Some("/cache")) => vec![format!("--{}=/elsewhere", row.flag)],
             (Asked::Any, Some(value)) => vec![format!("--{}={value}", row.flag)],
             (Asked::Any, None) if row.flag == "cache-run-layers" => vec![format!("--{}=false", row.flag)],
@@ -275,12 +274,13 @@ fn what_asks_for_nothing_is_not_refused() {
         "--compression=gzip",
         "--compression-level=-1",
         "--push-retry=0",
-        "--skip-unused-stages",
+        "--skip-unused-stages=false",
+        "--dryrun",
         "--snapshot-mode=full",
         "--compressed-caching=false",
         "--cache-run-layers=T",
         "--no-push-cache",
-        "--target=a",
+        "--target=a,b",
         "--force-build-metadata",
         "--registry-mirror=",
     ];

@@ -97,6 +97,9 @@ impl Args {
 /// The ARGs that are global in every build; a build argument of that name overrides one.
 fn automatic(options: &Options) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
+    if options.compat.no_platform_args {
+        return values;
+    }
     for (prefix, platform) in [("TARGET", &options.target_platform), ("BUILD", &options.build_platform)] {
         let variant = platform.variant.clone().unwrap_or_default();
         let mut name = format!("{}/{}", platform.os, platform.architecture);

@@ -55,24 +55,6 @@ impl Compat {
     }
 }
 
-impl Compat {
-    /// The ways that are asked for and that nothing follows yet, for a warning. Whoever follows one removes its row.
-    pub fn not_followed(&self) -> Vec<&'static str> {
-        let rows = [
-            (self.copy_keeps_owner, "the owner of COPY"),
-            (self.env_wins_over_arg, "ENV over ARG"),
-            (self.volume_drops_changes, "no changes below a VOLUME"),
-            (self.volume_makes_directory, "the directory of a VOLUME"),
-            (self.user_without_group, "no group of USER"),
-            (self.no_start_interval, "no --start-interval"),
-            (self.history_of_layers, "the history"),
-            (self.no_maintainer, "no author"),
-            (self.no_platform_args, "no platform arguments"),
-        ];
-        rows.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, what)| what).collect()
-    }
-}
-
 /// A line whose result is another than with kaniko 1.24.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {

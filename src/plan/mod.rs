@@ -30,6 +30,8 @@ pub struct Options {
     pub targets: Vec<String>,
     /// Whether stages that no target needs are built.
     pub unused: Unused,
+    /// The ways of kaniko that are in force.
+    pub compat: Compat,
     /// The ONBUILD triggers of base images, by the index of the stage that starts from one.
     pub triggers: BTreeMap<usize, Vec<String>>,
     /// The names of `--build-context`.

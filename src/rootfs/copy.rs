@@ -7,6 +7,7 @@
 //! sockets are left out. With [`Onto::Fresh`] the result is that of a copy into an empty root that is then laid over this
 //! one. It does not know patterns, ignore files or instructions.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read};
 
@@ -80,6 +81,8 @@ pub struct Copier<'a> {
     /// The root and the directory copied into: a source that holds them is not copied into itself.
     own: Vec<Inode>,
     touched: BTreeSet<RootPath>,
+    /// The first owner of a source that its copy does not have.
+    replaced: Cell<Option<(u32, u32)>>,
 }
 
 /// A directory whose contents are being copied.
@@ -102,7 +105,7 @@ impl<'a> Copier<'a> {
     pub fn new(from: &'a Root, to: &'a Root, stamp: Stamp<'a>, onto: Onto) -> Self {
         let (from, there) = (Cursor::new(from), Cursor::new(to));
         let (fresh, copies, open, own, touched) = Default::default();
-        Copier { from, to, there, stamp, onto, fresh, copies, open, own, touched }
+        Copier { from, to, there, stamp, onto, fresh, copies, open, own, touched, replaced: Cell::new(None) }
     }
 
     /// Makes `path` and the directories above it where they are missing, with the owner and the mode of the copies.
@@ -138,6 +141,11 @@ impl<'a> Copier<'a> {
             Some(_) => self.vacate(path).map(|()| false),
             None => Ok(false),
         }
+    }
+
+    /// The user and the group of the first source whose copy belongs to somebody else; `None` if there is none.
+    pub fn replaced_owner(&self) -> Option<(u32, u32)> {
+        self.replaced.get()
     }
 
     fn vacate(&mut self, path: &RootPath) -> Result<()> {
@@ -326,6 +334,9 @@ impl<'a> Copier<'a> {
     fn stamped(&self, entry: &Entry) -> Entry {
         let mut entry = entry.clone();
         if let Owner::Given(owner) = self.stamp.owner {
+            if (entry.uid, entry.gid) != (owner.uid, owner.gid) {
+                self.replaced.set(self.replaced.get().or(Some((entry.uid, entry.gid))));
+            }
             (entry.uid, entry.gid) = (owner.uid, owner.gid);
         }
         if !matches!(entry.kind, Kind::Symlink(_)) {

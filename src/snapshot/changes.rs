@@ -42,6 +42,27 @@ impl ChangeSet {
         self.0.is_empty()
     }
 
+    /// What is left without all that happens below `directories`. A file that keeps a name elsewhere is put there.
+    pub fn without_below(&self, directories: &[RootPath]) -> ChangeSet {
+        let is_below = |path: &RootPath| directories.iter().any(|dir| path != dir && path.is_at_or_below(dir));
+        let mut first_names: BTreeMap<&RootPath, &RootPath> = BTreeMap::new();
+        let mut left = ChangeSet::default();
+        for (path, change) in self.iter().filter(|(path, _)| !is_below(path)) {
+            let change = match change {
+                Change::Link(first) if is_below(first) => match first_names.get(first) {
+                    Some(kept) => Change::Link((*kept).clone()),
+                    None => {
+                        first_names.insert(first, path);
+                        self.get(first).unwrap_or(change).clone()
+                    }
+                },
+                change => change.clone(),
+            };
+            left.insert(path.clone(), change);
+        }
+        left
+    }
+
     /// Notes a change; a later one for the same path replaces it.
     pub(super) fn insert(&mut self, path: RootPath, change: Change) {
         self.0.insert(path, change);
@@ -60,5 +81,40 @@ impl<'a> IntoIterator for &'a ChangeSet {
 impl FromIterator<(RootPath, Change)> for ChangeSet {
     fn from_iter<I: IntoIterator<Item = (RootPath, Change)>>(items: I) -> Self {
         ChangeSet(items.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rootfs::{Kind, Timestamp, Xattrs};
+
+    fn path(text: &str) -> RootPath {
+        RootPath::clean(text).expect("a path")
+    }
+
+    fn put() -> Change {
+        let kind = Kind::File { size: 1, digest: None };
+        Change::Put(Entry { kind, mode: 0o644, uid: 0, gid: 0, mtime: Timestamp::default(), xattrs: Xattrs::new() })
+    }
+
+    #[test]
+    fn what_is_below_goes_and_links_stay_whole() {
+        let link = |first: &str| Change::Link(path(first));
+        let rows = [
+            ("a", put()),
+            ("v", put()),
+            ("v/x", put()),
+            ("v/y", Change::Remove),
+            ("va", put()),
+            ("w", link("v/x")),
+            ("x", link("v/x")),
+            ("y", link("a")),
+        ];
+        let changes: ChangeSet = rows.into_iter().map(|(name, change)| (path(name), change)).collect();
+        let left = changes.without_below(&[path("v")]);
+        let expected = [("a", put()), ("v", put()), ("va", put()), ("w", put()), ("x", link("w")), ("y", link("a"))];
+        assert_eq!(left, expected.into_iter().map(|(name, change)| (path(name), change)).collect());
+        assert_eq!(changes.without_below(&[]), changes);
     }
 }

@@ -79,7 +79,11 @@ pub(super) fn spec(
     command: &Command,
     isolation: run::Isolation,
 ) -> anyhow::Result<RunSpec> {
-    let credentials = users::resolve(root, state.user())?;
+    let user = match state.user().split_once(':') {
+        Some((user, _)) if state.compat.user_without_group => user,
+        _ => state.user(),
+    };
+    let credentials = users::resolve(root, user)?;
     Ok(RunSpec {
         root: root.path().to_owned(),
         argv: state.command_line(command).into_iter().map(Into::into).collect(),

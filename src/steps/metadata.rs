@@ -1,17 +1,20 @@
 //! The steps that only edit the config: ENV ARG LABEL CMD ENTRYPOINT EXPOSE VOLUME SHELL STOPSIGNAL USER MAINTAINER HEALTHCHECK
 //! ONBUILD.
 //!
-//! None touches the root: VOLUME makes no directory. Words are expanded with the scope as it was before the instruction,
+//! None touches the root, but for VOLUME where it makes its directory as kaniko does. Words are expanded with the scope as it was before the instruction,
 //! except in ARG, where each default sees the ARGs before it on the line. CMD, ENTRYPOINT, SHELL and MAINTAINER are not
 //! expanded. Follows the Dockerfile reference.
 
-use anyhow::{Result, bail};
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
 use super::state::{Origin, StageState};
-use super::{expose, signal};
+use super::{Touched, expose, signal};
 use crate::dockerfile::{self, ArgDefinition, Command};
 use crate::oci::Healthcheck;
+use crate::rootfs::{Root, RootPath};
 
 pub(super) fn env(state: &mut StageState, pairs: &[(String, String)]) -> Result<()> {
     for (name, value) in expand_pairs(state, pairs)? {
@@ -48,13 +51,26 @@ pub(super) fn arg(state: &mut StageState, definitions: &[ArgDefinition]) -> Resu
             _ => None,
         };
         if let Some(value) = state.args.value(name, default) {
-            state.scope.set(name, &value);
+            declare(state, name, &value);
         }
         if !state.declared.contains(name) {
             state.declared.push(name.clone());
         }
     }
     Ok(())
+}
+
+/// Puts an ARG into the scope, unless an ENV of its name has the last word.
+fn declare(state: &mut StageState, name: &str, value: &str) {
+    let env = state.config.config.env(name);
+    let is_other = env.is_some_and(|env| env != value);
+    if state.compat.env_wins_over_arg && env.is_some() {
+        return;
+    }
+    if is_other {
+        state.differences.push(format!("ARG {name} wins over the ENV of that name; with kaniko 1.24 ENV always wins"));
+    }
+    state.scope.set(name, value);
 }
 
 pub(super) fn cmd(state: &mut StageState, command: &Command) {
@@ -80,15 +96,28 @@ pub(super) fn expose(state: &mut StageState, words: &[String]) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn volume(state: &mut StageState, words: &[String]) -> Result<()> {
+pub(super) fn volume(state: &mut StageState, root: &Root, words: &[String]) -> Result<Touched> {
+    let mut made = BTreeSet::new();
     for word in words {
         let path = state.expand(word)?;
         if path.is_empty() {
             bail!("the path of a volume is empty");
         }
+        if state.compat.volume_makes_directory {
+            made.extend(make_volume(root, &path)?);
+        }
         state.config.config.volumes.insert(path, empty());
     }
-    Ok(())
+    Ok(if made.is_empty() { Touched::Nothing } else { Touched::Paths(made) })
+}
+
+/// Makes the directory of a volume as kaniko 1.24 does: root's, and relative to the root whatever WORKDIR says.
+fn make_volume(root: &Root, path: &str) -> Result<Vec<RootPath>> {
+    let exact = root.resolve(path.as_bytes())?;
+    match root.observe(&exact)? {
+        Some(_) => Ok(Vec::new()),
+        None => root.create_dir_all(&exact, 0o755, 0, 0).with_context(|| format!("make the directory {path}")),
+    }
 }
 
 pub(super) fn shell(state: &mut StageState, arguments: &[String]) {
@@ -121,7 +150,7 @@ pub(super) fn healthcheck(state: &mut StageState, check: &dockerfile::Healthchec
         config.interval = time(check.interval);
         config.timeout = time(check.timeout);
         config.start_period = time(check.start_period);
-        config.start_interval = time(check.start_interval);
+        config.start_interval = time(check.start_interval).filter(|_| !state.compat.no_start_interval);
         config.retries = (check.retries != 0).then_some(check.retries.into());
     }
     state.config.config.healthcheck = Some(config);
@@ -133,7 +162,9 @@ pub(super) fn onbuild(state: &mut StageState, trigger: &dockerfile::Trigger) {
 }
 
 pub(super) fn maintainer(state: &mut StageState, name: &str) {
-    state.config.author = Some(name.to_owned());
+    if !state.compat.no_maintainer {
+        state.config.author = Some(name.to_owned());
+    }
 }
 
 /// The value of each key in a config's sets.

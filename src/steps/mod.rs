@@ -133,7 +133,7 @@ pub fn execute(
         Instruction::Cmd(command) => metadata::cmd(state, command),
         Instruction::Entrypoint(command) => metadata::entrypoint(state, command),
         Instruction::Expose(words) => metadata::expose(state, words)?,
-        Instruction::Volume(words) => metadata::volume(state, words)?,
+        Instruction::Volume(words) => return Ok(metadata::volume(state, root, words)?),
         Instruction::Shell(words) => metadata::shell(state, words),
         Instruction::Stopsignal(word) => metadata::stopsignal(state, word)?,
         Instruction::User(word) => metadata::user(state, word)?,

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use super::variables::Variables;
 use crate::dockerfile::{self, Escape};
 use crate::oci::ConfigFile;
-use crate::plan::Args;
+use crate::plan::{Args, Compat};
 use crate::rootfs::RootPath;
 
 /// The PATH of an image that says nothing.
@@ -35,6 +35,8 @@ pub struct StageState {
     pub(super) scope: Variables,
     pub(super) declared: Vec<String>,
     pub(super) cmd: Origin,
+    pub(super) compat: Compat,
+    pub(super) differences: Vec<String>,
 }
 
 impl StageState {
@@ -45,7 +47,23 @@ impl StageState {
             config.config.set_env("PATH", DEFAULT_PATH);
         }
         let scope = Variables::from_lines(config.config.env.iter().map(String::as_str));
-        StageState { config, args, escape, scope, declared: Vec::new(), cmd: Origin::Base }
+        let (compat, differences) = (Compat::default(), Vec::new());
+        StageState { config, args, escape, scope, declared: Vec::new(), cmd: Origin::Base, compat, differences }
+    }
+
+    /// The same, its steps being carried out in these ways of kaniko.
+    pub fn following(mut self, compat: Compat) -> Self {
+        if compat.no_maintainer {
+            self.config.author = Some("kaniko".to_owned());
+        }
+        self.compat = compat;
+        self
+    }
+
+    /// Where the result of the steps since the last call is another than with kaniko 1.24, as far as only files or the base
+    /// can tell.
+    pub fn take_differences(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.differences)
     }
 
     /// A stage that begins where this one ended: it has the config, but no ONBUILD triggers, and sees the ARGs.

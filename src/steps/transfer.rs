@@ -16,6 +16,7 @@ use super::source::{Found, find};
 use super::state::StageState;
 use super::{Sources, Touched, Tree};
 use crate::dockerfile::{self, CopySource, Heredoc, Mode, Variables, ignore::Ignore, remote};
+use crate::plan::Compat;
 use crate::rootfs::{Copier, Kind, Onto, Owner, Remode, Root, RootPath, Stamp, users};
 use placing::Placing;
 
@@ -81,13 +82,13 @@ impl<'a> From<&'a dockerfile::Add> for Ask<'a> {
     }
 }
 
-pub(super) fn transfer(state: &StageState, root: &Root, sources: &Sources<'_>, ask: Ask<'_>) -> Result<Touched> {
+pub(super) fn transfer(state: &mut StageState, root: &Root, sources: &Sources<'_>, ask: Ask<'_>) -> Result<Touched> {
     let tree = &sources.tree;
     let chown = chown(state, root, ask.transfer)?;
     let mode = chmod(state, ask.transfer)?;
     let remode = mode.as_ref().map(|mode| |old: u32, is_directory: bool| mode.apply(old, is_directory));
     let remode = remode.as_ref().map(|remode| remode as Remode<'_>);
-    let stamp = Stamp { owner: chown.unwrap_or(default_owner(tree)), mode: remode };
+    let stamp = Stamp { owner: chown.unwrap_or(default_owner(tree, &state.compat)), mode: remode };
     let onto = if ask.transfer.link { Onto::Fresh } else { Onto::Standing };
     let destination = Destination::new(state, &state.expand(&ask.transfer.destination)?, onto)?;
     let items = items(state, sources, &ask)?;
@@ -104,6 +105,10 @@ pub(super) fn transfer(state: &StageState, root: &Root, sources: &Sources<'_>, a
         is_stamped: mode.is_some(),
     };
     items.into_iter().try_for_each(|item| placing.item(item))?;
+    let lost = placing.copier.replaced_owner().filter(|_| chown.is_none());
+    state.differences.extend(lost.map(|(uid, gid)| {
+        format!("what belongs to {uid}:{gid} in the context is root's in the image; kaniko 1.24 keeps the owner")
+    }));
     let touched = placing.copier.into_touched();
     Ok(if touched.is_empty() { Touched::Nothing } else { Touched::Paths(touched) })
 }
@@ -180,10 +185,10 @@ fn chown(state: &StageState, root: &Root, transfer: &dockerfile::Transfer) -> Re
 }
 
 /// Whom copies out of `tree` belong to.
-pub(super) fn default_owner(tree: &Tree<'_>) -> Owner {
+pub(super) fn default_owner(tree: &Tree<'_>, compat: &Compat) -> Owner {
     match tree {
-        Tree::Context { .. } => Owner::Given(users::Owner { uid: 0, gid: 0 }),
-        Tree::Files(_) => Owner::Kept,
+        Tree::Context { .. } if !compat.copy_keeps_owner => Owner::Given(users::Owner { uid: 0, gid: 0 }),
+        Tree::Context { .. } | Tree::Files(_) => Owner::Kept,
     }
 }
 

@@ -6,6 +6,7 @@
 mod agreement;
 mod architecture;
 mod command_line;
+mod compat;
 mod container;
 mod credentials;
 mod crowd;

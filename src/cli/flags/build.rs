@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 use jiff::SignedDuration;
 
-use crate::cli::values::{duration, pair, pair_or_name};
+use crate::cli::values::{duration, go_bool, pair, pair_or_name};
 
 /// What is built.
 #[derive(Debug, Args)]
@@ -39,13 +39,14 @@ pub struct SourceFlags {
     #[arg(long, value_name = "SECRET")]
     pub secret: Vec<String>,
 
-    /// Stage to build, by name or number; the last one if not given
+    /// Stage to build, by name or number; the last one if not given. The first of several is the image
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub target: Vec<String>,
 
-    /// Build only the stages that the result needs
-    #[arg(long, default_value = "true")]
-    pub skip_unused_stages: bool,
+    /// Build only the stages that the result needs [default: true; false with --compat=kaniko-1.24]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
+    #[arg(value_name = "true|false")]
+    pub skip_unused_stages: Option<bool>,
 
     /// Platform of the image, os/architecture[/variant] [default: this machine's]
     #[arg(long, alias = "customPlatform", value_name = "PLATFORM")]

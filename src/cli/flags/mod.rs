@@ -9,7 +9,7 @@ mod place;
 mod registry;
 
 pub use build::{CacheFlags, ImageFormat, OutputFlags, SnapshotFlags, SnapshotMode, SourceFlags};
-pub use place::{LogFlags, OwnFlags, PlaceFlags, Recorder, UnusedFlags};
+pub use place::{Compat, LogFlags, OwnFlags, PlaceFlags, Recorder, UnusedFlags};
 pub use registry::{PullFlags, PushFlags, RetryFlags};
 
 use std::path::PathBuf;

@@ -98,6 +98,14 @@ pub struct OwnFlags {
     #[arg(long, value_name = "AGENT")]
     pub ssh: Vec<String>,
 
+    /// Build as another builder does where the Dockerfile's language says otherwise
+    #[arg(long, value_enum, value_name = "VERSION")]
+    pub compat: Option<Compat>,
+
+    /// Name each line of the Dockerfile whose result is another than with kaniko 1.24
+    #[arg(long, default_value = "true")]
+    pub warn_compat: bool,
+
     /// Allow steps to ask for more: security.insecure
     #[arg(long, value_name = "RIGHT")]
     pub allow: Vec<String>,
@@ -113,6 +121,14 @@ pub struct OwnFlags {
     /// With each snapshot also walk and read everything, and fail if the snapshot missed a path
     #[arg(long)]
     pub verify_snapshot: bool,
+}
+
+/// Whose ways are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Compat {
+    /// Owners of COPY, ENV over ARG, every stage built, nothing written below a VOLUME, and the history as kaniko 1.24 has them
+    #[value(name = "kaniko-1.24")]
+    Kaniko,
 }
 
 /// Who says where to look after a RUN.

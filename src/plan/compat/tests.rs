@@ -91,11 +91,3 @@ fn front_ends() {
         assert!(is_foreign(foreign), "{foreign}");
     }
 }
-
-#[test]
-fn what_is_not_followed_is_told() {
-    assert_eq!(Compat::default().not_followed(), [""; 0]);
-    assert_eq!(Compat { all_stages: true, ..Compat::default() }.not_followed(), [""; 0]);
-    assert_eq!(Compat { no_maintainer: true, ..Compat::default() }.not_followed(), ["no author"]);
-    assert_eq!(Compat::kaniko_1_24().not_followed().len(), 9);
-}

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow};
 
 use crate::dockerfile;
+use crate::plan::Compat;
 use crate::rootfs::{Copier, Onto, Root, RootPath, Stamp};
 use crate::steps::run::{Access, After, Isolation, What};
 use crate::steps::source::{Found, find_one};
@@ -42,7 +43,7 @@ pub(super) fn copy(tree: &Tree<'_>, found: &Found, place: &Path) -> Result<()> {
     std::fs::create_dir(place).with_context(|| format!("create {}", place.display()))?;
     let to = Root::open(place)?;
     let target = RootPath::clean(NAME).ok_or_else(|| anyhow!("a bad name"))?;
-    let stamp = Stamp { owner: transfer::default_owner(tree), mode: None };
+    let stamp = Stamp { owner: transfer::default_owner(tree, &Compat::default()), mode: None };
     let mut copier = Copier::new(tree.root(), &to, stamp, Onto::Standing);
     let filter = |path: &RootPath, is_directory| tree.selection(path, is_directory);
     copier.copy(&found.path, &target, &filter).context("copy what a mount shows")?;

@@ -225,6 +225,11 @@ impl Built {
         text(self.dir.path(), "stderr")
     }
 
+    /// What it printed.
+    pub fn stdout(&self) -> String {
+        text(self.dir.path(), "stdout")
+    }
+
     /// Expects success, and an image that others can read: every layer of ours is well formed, skopeo copies it, and umoci
     /// unpacks it to the tree that the last stage left.
     pub fn succeeded(self) -> Built {

@@ -1,0 +1,150 @@
+//! `--compat=kaniko-1.24`, the warnings that stand in its place, and what of the Dockerfile is built: `--dryrun`, several `--target`,
+//! `--skip-unused-stages=false`.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::bases;
+use crate::support::executor::{Build, Built};
+use crate::support::image;
+
+/// One line for each way of kaniko.
+const ALL: &str = "FROM base AS unused
+RUN echo built > /unused
+FROM base
+MAINTAINER somebody
+ENV NAME=env
+ARG NAME=arg
+ARG TARGETARCH
+COPY file /copied
+VOLUME /volume
+RUN echo $NAME > /name && echo arch=$TARGETARCH > /arch && echo x > /volume/x && ln /volume/x /linked
+USER 1000:4242
+RUN id -g > /tmp/group
+HEALTHCHECK --interval=2s --start-interval=1s CMD true
+CMD [\"x\"]
+";
+
+fn build(dockerfile: &str) -> Build {
+    Build::new(dockerfile).base("base", &bases::busybox()).arg("--no-push").file("file", "x")
+}
+
+/// The build, its image, and that image's configuration.
+fn built(build: Build) -> (Built, image::Unpacked, Value) {
+    let layout = build.dir().join("layout");
+    std::os::unix::fs::chown(build.dir().join("context/file"), Some(1234), Some(99)).unwrap();
+    let built = build.arg(format!("--oci-layout-path={}", layout.display())).run();
+    assert!(built.status.success(), "{}", built.stderr());
+    let unpacked = image::unpack(&format!("oci:{}", layout.display()));
+    let config = unpacked.config();
+    (built, unpacked, config)
+}
+
+fn owner(path: std::path::PathBuf) -> (u32, u32) {
+    use std::os::unix::fs::MetadataExt;
+    let found = fs::symlink_metadata(path).unwrap();
+    (found.uid(), found.gid())
+}
+
+#[test]
+fn the_ways_of_kaniko_are_followed_where_they_are_asked_for() {
+    let run = build(&ALL.replace("echo x > /volume/x", "ls -d /volume && echo x > /volume/x"));
+    let (built, image, config) = built(run.args(["--compat=kaniko-1.24", "--image-format=docker"]));
+    let read = |name: &str| fs::read_to_string(image.tree().join(name)).unwrap();
+    assert_eq!(owner(image.tree().join("copied")), (1234, 99));
+    assert_eq!((read("name"), read("arch")), ("env\n".to_owned(), "arch=\n".to_owned()));
+    assert!(image.tree().join("volume").is_dir(), "VOLUME makes its directory");
+    assert!(!image.tree().join("volume/x").exists());
+    assert_eq!(read("linked"), "x\n", "a name outside the volume keeps the content");
+    assert_ne!(read("tmp/group"), "4242\n");
+    assert_eq!(config["author"], "kaniko");
+    assert_eq!(config["config"]["User"], "1000:4242");
+    assert_eq!(config["config"]["Healthcheck"], json!({"Test": ["CMD-SHELL", "true"], "Interval": 2_000_000_000_u64}));
+    let rows: Vec<&Value> =
+        config["history"].as_array().unwrap().iter().filter(|row| row["author"] == "kaniko").collect();
+    let texts: Vec<&str> = rows.iter().map(|row| row["created_by"].as_str().unwrap()).collect();
+    assert_eq!(texts.len(), 4, "{texts:?}");
+    assert_eq!(texts[..2], ["COPY file /copied", "VOLUME /volume"]);
+    assert_eq!(texts[3], "RUN id -g > /tmp/group");
+    assert!(rows.iter().all(|row| row["created"] == "0001-01-01T00:00:00Z"), "{rows:?}");
+    let history = config["history"].as_array().unwrap();
+    assert!(history.last().unwrap()["author"] == "kaniko", "metadata has no row: {history:?}");
+    assert!(!built.stderr().contains("kaniko 1.24"), "{}", built.stderr());
+    assert_eq!(built.steps("RUN echo built").len(), 1, "every stage is built");
+}
+
+#[test]
+fn without_it_each_line_that_differs_is_named_once() {
+    let check = |extra: &[&str]| {
+        let dockerfile = ALL.replace("echo x > /volume/x", "mkdir /volume && echo x > /volume/x");
+        let (built, image, config) = built(build(&dockerfile).args(extra.to_vec()).arg("--image-format=docker"));
+        let read = |name: &str| fs::read_to_string(image.tree().join(name)).unwrap();
+        assert_eq!(owner(image.tree().join("copied")), (0, 0));
+        assert_eq!((read("name"), read("tmp/group")), ("arg\n".to_owned(), "4242\n".to_owned()));
+        assert_ne!(read("arch"), "arch=\n");
+        assert!(image.tree().join("volume/x").exists());
+        assert_eq!(config["author"], "somebody");
+        assert_eq!(config["config"]["Healthcheck"]["StartInterval"], 1_000_000_000_u64);
+        assert_eq!(config["history"].as_array().unwrap().last().unwrap()["created_by"], "CMD [\"x\"]");
+        assert!(built.steps("RUN echo built").is_empty());
+        built.stderr()
+    };
+    let said = check(&[]);
+    let lines = |said: &str| -> Vec<String> {
+        let of_kaniko = said.lines().filter(|line| line.contains("kaniko 1.24"));
+        let number = |line: &str| line.split("Dockerfile:").nth(1)?.split(':').next().map(str::to_owned);
+        of_kaniko.filter_map(number).collect()
+    };
+    let mut found = lines(&said);
+    found.sort_by_key(|line| line.parse::<u32>().unwrap());
+    assert_eq!(found, ["1", "4", "6", "7", "8", "9", "11", "13"], "{said}");
+    let said = check(&["--warn-compat=false"]);
+    assert_eq!(lines(&said), Vec::<String>::new(), "{said}");
+    assert!(said.contains("Dockerfile:1: stage 0 unused is not built"), "{said}");
+}
+
+#[test]
+fn an_env_of_the_base_that_an_arg_hides_is_named() {
+    let dockerfile = "FROM base AS below\nENV X=1\nFROM below\nARG X=2\nRUN echo $X > /x\n";
+    let built = build(dockerfile).succeed();
+    assert_eq!(fs::read_to_string(built.root().join("x")).unwrap(), "2\n");
+    assert!(built.stderr().contains("Dockerfile:4: ARG X wins over the ENV"), "{}", built.stderr());
+    let built = build(dockerfile).arg("--compat=kaniko-1.24").succeed();
+    assert_eq!(fs::read_to_string(built.root().join("x")).unwrap(), "1\n");
+}
+
+const STAGES: &str =
+    "FROM base AS one\nRUN echo 1 > /one\nFROM base AS two\nRUN echo 2 > /two\nFROM base AS three\nRUN exit 3\n";
+
+#[test]
+fn the_plan_is_printed_and_nothing_is_built() {
+    let build = build(STAGES).args(["--dryrun", "--target=two"]);
+    let layout = build.dir().join("image");
+    let built = build.run();
+    assert!(built.status.success(), "{}", built.stderr());
+    assert_eq!(
+        built.stdout(),
+        "stage 1 two (the image): from the named context base\n  line 4: RUN echo 2 > /two\n\
+         stage 0 one, line 1: not built, since nothing needs it\nstage 2 three, line 5: not built, since nothing needs it\n"
+    );
+    assert!(!layout.exists() && !built.root().join("two").exists());
+    self::build("FROM base\nRUNN x\n").arg("--dryrun").fail(1, &["RUNN"]);
+}
+
+#[test]
+fn several_targets_are_built_and_the_first_is_the_image() {
+    let (built, image, _) = built(build(STAGES).arg("--target=two,one"));
+    assert!(image.tree().join("two").exists() && !image.tree().join("one").exists());
+    assert_eq!(built.steps("RUN").len(), 2);
+    build(STAGES).args(["--target=two", "--target=three"]).fail(3, &["Dockerfile:6"]);
+}
+
+#[test]
+fn unused_stages_are_built_where_that_is_asked_for() {
+    let (built, image, _) = built(build(STAGES).args(["--target=two", "--skip-unused-stages=false"]));
+    assert!(image.tree().join("two").exists() && !image.tree().join("one").exists());
+    assert_eq!(built.steps("RUN").len(), 2);
+    let text = STAGES.replace("FROM base AS two", "FROM base AS two\nRUN exit 7");
+    build(&text).args(["--target=three", "--skip-unused-stages=false"]).fail(7, &["Dockerfile:4"]);
+}
