@@ -9,17 +9,17 @@ use tracing::{debug, info, warn};
 
 use super::{NamedContext, Request, Timings};
 use crate::codec;
-use crate::oci::{DiffId, Hasher, Image, Reference};
+use crate::oci::{DiffId, Hasher, Image, Platform, Reference};
 use crate::plan::Base;
 use crate::rootfs::{Node, Root, RootPath, Skipped, Tree, Unpacker, scan};
 use crate::store::{self, BlobDir};
 
-/// The images that this build has fetched, by the name that the Dockerfile gives them.
+/// The images that this build has fetched, by the name that the Dockerfile gives them and the platform.
 pub(super) struct Bases<'a> {
     request: &'a Request,
     blobs: &'a BlobDir,
     timings: &'a Timings,
-    fetched: BTreeMap<String, Image>,
+    fetched: BTreeMap<(String, Platform), Image>,
 }
 
 impl<'a> Bases<'a> {
@@ -27,43 +27,50 @@ impl<'a> Bases<'a> {
         Bases { request, blobs, timings, fetched: BTreeMap::new() }
     }
 
-    /// The image that `base` names. Its layers may still be in its registry.
-    pub(super) fn fetch(&mut self, base: &Base) -> Result<Image> {
+    /// The image that `base` names, for `platform`. Its layers may still be in its registry.
+    pub(super) fn fetch(&mut self, base: &Base, platform: &Platform) -> Result<Image> {
         match base {
-            Base::Scratch => Ok(Image::scratch(&self.request.platform)),
-            Base::Image(name) => self.once(name, Self::pull),
-            Base::Context(name) => self.once(name, Self::load),
+            Base::Scratch => Ok(Image::scratch(platform)),
+            Base::Image(name) => self.once(name, platform, Self::pull),
+            Base::Context(name) => self.once(name, platform, Self::load),
             Base::Stage(index) => bail!("stage {index} is not an image"),
         }
     }
 
-    fn once(&mut self, name: &str, fetch: impl FnOnce(&Self, &str) -> Result<Image>) -> Result<Image> {
-        if let Some(image) = self.fetched.get(name) {
+    fn once(
+        &mut self,
+        name: &str,
+        platform: &Platform,
+        fetch: impl FnOnce(&Self, &str, &Platform) -> Result<Image>,
+    ) -> Result<Image> {
+        let key = (name.to_owned(), platform.clone());
+        if let Some(image) = self.fetched.get(&key) {
             return Ok(image.clone());
         }
         let started = Instant::now();
-        let image = fetch(self, name)?;
+        let mut image = fetch(self, name, platform)?;
         self.timings.add_since(started, |totals| &mut totals.pull_ns);
-        self.fetched.insert(name.to_owned(), image.clone());
+        keep_variant(&mut image, platform);
+        self.fetched.insert(key, image.clone());
         Ok(image)
     }
 
-    fn pull(&self, name: &str) -> Result<Image> {
+    fn pull(&self, name: &str, platform: &Platform) -> Result<Image> {
         let reference: Reference = name.parse()?;
         info!("Retrieving image {reference}");
-        Ok(self.request.registry.resolve(&reference, &self.request.platform)?.image)
+        Ok(self.request.registry.resolve(&reference, platform)?.image)
     }
 
-    fn load(&self, name: &str) -> Result<Image> {
+    fn load(&self, name: &str, platform: &Platform) -> Result<Image> {
         match self.request.contexts.get(name) {
             None => bail!("there is no named context {name:?}"),
             Some(NamedContext::Directory(dir)) => {
                 bail!("the named context {name:?} is the directory {}, and no image", dir.display())
             }
-            Some(NamedContext::Image(reference)) => self.pull(reference),
+            Some(NamedContext::Image(reference)) => self.pull(reference, platform),
             Some(NamedContext::OciLayout(location)) => {
                 info!("Reading image {name} from {}", location.path.display());
-                Ok(store::read_layout(location, &self.request.platform, self.blobs)?)
+                Ok(store::read_layout(location, platform, self.blobs)?)
             }
         }
     }
@@ -103,6 +110,14 @@ impl<'a> Bases<'a> {
         refuse_conflicts(unpacker.skipped(), spared)?;
         unpacker.skipped().iter().for_each(report);
         Ok(unpacker.finish()?)
+    }
+}
+
+/// The configuration of an image seldom names the variant that the index has it under.
+fn keep_variant(image: &mut Image, platform: &Platform) {
+    let Platform { architecture, os, variant } = image.config.platform();
+    if variant.is_none() && (&os, &architecture) == (&platform.os, &platform.architecture) {
+        image.config.set_platform(platform);
     }
 }
 

@@ -9,10 +9,12 @@ mod error;
 mod kept;
 mod mode;
 mod nominator;
+mod platform;
 mod protected;
 mod remote;
 mod site;
 mod snapshot;
+mod source;
 mod stage;
 mod timings;
 
@@ -24,6 +26,7 @@ pub use mode::{RecorderChoice, SnapshotMode, Snapshots, Verify};
 pub use nominator::{Answer, Nominator, Wanted};
 pub use protected::{inside, mounts_below};
 pub use site::{Place, Site};
+pub use source::DockerfileAt;
 pub use timings::{Timings, Totals};
 
 use anyhow::Context as _;
@@ -75,8 +78,8 @@ pub enum Differences {
 pub struct Request {
     /// The directory of the build context.
     pub context: PathBuf,
-    /// The Dockerfile: absolute, or relative to the context; `None` for `Dockerfile` in it.
-    pub dockerfile: Option<PathBuf>,
+    /// Where the Dockerfile is.
+    pub dockerfile: DockerfileAt,
     /// Values for ARG.
     pub build_args: BTreeMap<String, String>,
     /// The stages to build, by name or index; the last one if there are none. The first is the image.
@@ -114,7 +117,7 @@ pub struct Request {
 /// # Errors
 /// One line that says what failed, with the Dockerfile's line where there is one.
 pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) -> Result<Image, Error> {
-    let context = Context::open_dir(&request.context, request.dockerfile.as_deref()).map_err(anyhow::Error::from)?;
+    let context = source::open(request)?;
     if let Some(losses) = request.snapshot_mode.losses() {
         warn!("{losses}");
     }
@@ -133,7 +136,7 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
 /// # Errors
 /// A Dockerfile that cannot be read or planned.
 pub fn preview(request: &Request) -> Result<String, Error> {
-    let context = Context::open_dir(&request.context, request.dockerfile.as_deref()).map_err(anyhow::Error::from)?;
+    let context = source::open(request)?;
     Ok(plan(request, &context, None)?.0.to_string())
 }
 
@@ -148,6 +151,10 @@ fn plan(
     let (file, text) = (context.dockerfile_name(), context.dockerfile_text());
     let parsed = dockerfile::parse(text).map_err(|error| {
         let message = error.problem().to_string();
+        let foreign = dockerfile::syntax(text).filter(|syntax| plan::is_foreign(syntax));
+        let message = foreign.map_or(message.clone(), |syntax| {
+            format!("{message} (the file asks for the front end {syntax}, which silt does not load)")
+        });
         Error::in_file(&file, text, Some(dockerfile::Span { first: error.line(), last: error.line() }), message)
     })?;
     let host = Platform::host();
@@ -168,21 +175,37 @@ fn plan(
             Error::in_file(&file, text, span, error.problem().to_string())
         })?;
         let Some(bases) = bases.as_deref_mut() else { break plan };
-        let triggers = triggers(&plan, (&file, text), bases)?;
+        let triggers = triggers(&plan, (&file, text), bases, &request.platform)?;
         if triggers.iter().all(|(stage, texts)| options.triggers.get(stage) == Some(texts)) {
             break plan;
         }
         options.triggers.extend(triggers);
     };
+    if let Some(bases) = bases {
+        let found = found(&plan, bases, &request.platform).map_err(Error::Other)?;
+        tell(plan::lint::lint_bases(text, &parsed, &options, &found), &parsed, context)?;
+    }
+    if let Some(syntax) = dockerfile::syntax(text).filter(|syntax| plan::is_foreign(syntax)) {
+        warn!(
+            "{file}: # syntax={syntax} is another front end, which silt does not load; it reads the Dockerfile itself"
+        );
+    }
     let told = announce(&parsed, &plan, &file, &request.reading);
     Ok((plan, told))
 }
 
 /// The build checks: warnings, unless the file asks for errors.
 fn check(parsed: &Dockerfile, options: &plan::Options, context: &Context) -> Result<(), Error> {
+    tell(plan::lint::lint(context.dockerfile_text(), parsed, options, context.ignore()), parsed, context)
+}
+
+fn tell(
+    report: Result<plan::lint::Report, dockerfile::Problem>,
+    parsed: &Dockerfile,
+    context: &Context,
+) -> Result<(), Error> {
     let (file, text) = (context.dockerfile_name(), context.dockerfile_text());
-    let report = plan::lint::lint(text, parsed, options, context.ignore())
-        .map_err(|problem| Error::Other(anyhow::anyhow!("{file}: {problem}")))?;
+    let report = report.map_err(|problem| Error::Other(anyhow::anyhow!("{file}: {problem}")))?;
     for finding in &report.findings {
         warn!("{file}:{}: {finding}", finding.line);
     }
@@ -198,11 +221,6 @@ fn check(parsed: &Dockerfile, options: &plan::Options, context: &Context) -> Res
 /// Says what a user may not expect of the plan. Returns the lines of which is said what kaniko does otherwise.
 fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) -> BTreeSet<u32> {
     let mut told = BTreeSet::new();
-    if let Some(syntax) = parsed.directives.syntax.as_deref().filter(|syntax| plan::is_foreign(syntax)) {
-        warn!(
-            "{file}: # syntax={syntax} is another front end, which silt does not load; it reads the Dockerfile itself"
-        );
-    }
     match reading.differences {
         Differences::Warn => {
             for difference in plan::differences(parsed, plan, &reading.compat) {
@@ -223,11 +241,27 @@ fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) -> 
     told
 }
 
+/// For each stage of a base image: the line of its FROM, what the image is for, and what it should be for.
+fn found(plan: &Plan, bases: &mut Bases<'_>, platform: &Platform) -> anyhow::Result<Vec<(u32, Platform, Platform)>> {
+    let stages = plan.stages.iter().filter(|stage| matches!(stage.base, Base::Image(_) | Base::Context(_)));
+    let row = |stage: &plan::Stage| {
+        let wanted = platform::of_base(stage, platform)?;
+        let image = bases.fetch(&stage.base, &wanted)?;
+        Ok((stage.from.span.first, image.config.platform(), wanted))
+    };
+    stages.map(row).collect()
+}
+
 /// What the base images of a plan's stages leave to be done, by the index of the stage.
-fn triggers(plan: &Plan, file: (&str, &[u8]), bases: &mut Bases<'_>) -> Result<BTreeMap<usize, Vec<String>>, Error> {
+fn triggers(
+    plan: &Plan,
+    file: (&str, &[u8]),
+    bases: &mut Bases<'_>,
+    platform: &Platform,
+) -> Result<BTreeMap<usize, Vec<String>>, Error> {
     let mut triggers = BTreeMap::new();
     for stage in plan.stages.iter().filter(|stage| matches!(stage.base, Base::Image(_) | Base::Context(_))) {
-        let image = bases.fetch(&stage.base);
+        let image = platform::of_base(stage, platform).and_then(|platform| bases.fetch(&stage.base, &platform));
         let image = image.map_err(|cause| Error::at(file, stage.from.span, &stage.from.text, cause))?;
         let texts = image.config.config.on_build;
         if !texts.is_empty() {

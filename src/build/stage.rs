@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use silt_watcher::Options;
 use tracing::{info, warn};
 
@@ -14,11 +14,11 @@ use super::nominator::{Nominator, Wanted};
 use super::remote::Fetcher;
 use super::site::{Place, Site};
 use super::timings::{StepTiming, nanos};
-use super::{Differences, Error, NamedContext, Request, Snapshots, Timings, kept, now};
+use super::{Differences, Error, NamedContext, Request, Snapshots, Timings, kept, now, platform};
 use crate::context::Context;
 use crate::dockerfile::{Instruction, Located};
 use crate::layer::Layer;
-use crate::oci::{History, Image};
+use crate::oci::{History, Image, Platform};
 use crate::plan::{Base, Compat, Plan, Source, Stage, Step};
 use crate::rootfs::Root;
 use crate::snapshot::Baseline;
@@ -48,6 +48,7 @@ pub(super) struct Builder<'a> {
 struct Finished {
     image: Image,
     state: StageState,
+    platform: Platform,
     tree: Option<Root>,
 }
 
@@ -55,6 +56,7 @@ struct Finished {
 struct Current {
     image: Image,
     state: StageState,
+    platform: Platform,
     disk: Option<Disk>,
     /// Steps whose changes are not in a layer yet.
     pending: Vec<Pending>,
@@ -118,30 +120,25 @@ impl<'a> Builder<'a> {
     }
 
     fn begin(&mut self, stage: &Stage, plan: &Plan) -> Result<Current> {
-        if let Some(platform) = &stage.platform {
-            let wanted = platform.parse::<crate::oci::Platform>()?;
-            if wanted != self.request.platform {
-                bail!(
-                    "--platform={platform}: building for another platform than {} is not supported yet",
-                    self.request.platform
-                );
-            }
-        }
-        let (image, mut state) = match &stage.base {
+        let wanted = platform::of_base(stage, &self.request.platform)?;
+        let (image, mut state, platform) = match &stage.base {
             Base::Stage(position) => {
                 let base = self.finished.get(*position).context("a stage is built before its base")?;
-                (base.image.clone(), base.state.inherit())
+                (base.image.clone(), base.state.inherit(), base.platform.clone())
             }
             base => {
-                let image = self.bases.fetch(base)?;
+                let image = self.bases.fetch(base, &wanted)?;
                 let state = StageState::new(image.config.clone(), plan.args.clone(), plan.escape);
-                (image, state.following(self.request.reading.compat))
+                (image, state.following(self.request.reading.compat), wanted)
             }
         };
+        if let Some(run) = stage.steps.iter().find(|step| matches!(step.located.instruction, Instruction::Run(_))) {
+            platform::check_run(&platform).with_context(|| format!("line {}", run.located.span.first))?;
+        }
         // They are steps of the plan by now.
         state.config.config.on_build.clear();
         let disk = if needs_disk(stage, &self.request.reading.compat) { Some(self.disk(stage, &image)?) } else { None };
-        Ok(Current { image, state, disk, pending: Vec::new() })
+        Ok(Current { image, state, platform, disk, pending: Vec::new() })
     }
 
     fn disk(&mut self, stage: &Stage, image: &Image) -> Result<Disk> {
@@ -356,7 +353,10 @@ impl<'a> Builder<'a> {
             self.directories.insert(name.clone(), opened);
             return Ok(());
         }
-        let image = self.bases.fetch(&base)?;
+        let image = self.bases.fetch(&base, &self.request.platform)?;
+        if self.request.platform.preference(&image.config.platform()).is_none() {
+            warn!("{name} is for {}, not for {}", image.config.platform(), self.request.platform);
+        }
         let dir = self.site.own_dir(&format!("images/{}", self.images.len()))?;
         let mut root = Root::open(&dir)?;
         self.bases.unpack(&image, &mut root, &[]).with_context(|| format!("unpack {name}"))?;
@@ -377,14 +377,14 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(&self, stage: &Stage, current: Current) -> Result<Finished> {
-        let Current { mut image, state, disk, .. } = current;
+        let Current { mut image, state, platform, disk, .. } = current;
         image.config.config = state.config.config.clone();
         image.config.author.clone_from(&state.config.author);
         let tree = match disk {
             Some(disk) if !stage.keep.copies.is_empty() => Some(kept::keep(&self.site, disk.root, stage.index)?),
             _ => None,
         };
-        Ok(Finished { image, state, tree })
+        Ok(Finished { image, state, platform, tree })
     }
 }
 

@@ -95,7 +95,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
     let client = registries::client(&flags.pull, &flags.push, flags.retry.image_download_retry, env)?;
     Ok(Request {
         context: request::context_dir(flags)?,
-        dockerfile: request::dockerfile(flags)?,
+        dockerfile: request::dockerfile(flags, std::io::stdin())?,
         build_args: request::build_args(flags, env),
         targets: flags.source.target.clone(),
         reading: request::reading(flags),

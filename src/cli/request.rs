@@ -1,17 +1,19 @@
 //! Flags become a request: everything that can be wrong with a command line is found here, before anything is done.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tracing::info;
 
 use super::env::Env;
 use super::flags::{self, Flags, OutputFlags};
 use crate::build::{
-    Differences, NamedContext, Place, Reading, RecorderChoice, SnapshotMode, Snapshots, Verify, inside,
+    Differences, DockerfileAt, NamedContext, Place, Reading, RecorderChoice, SnapshotMode, Snapshots, Verify, inside,
 };
+use crate::context::MAX_FILE;
 use crate::export::{Destinations, DigestFile};
 use crate::oci::{Format, Platform, Reference};
 use crate::plan::{Compat, Unused};
@@ -78,16 +80,17 @@ pub(super) fn context_dir(flags: &Flags) -> Result<PathBuf> {
     Ok(dir.join(below))
 }
 
-/// `--dockerfile`, a path.
-pub(super) fn dockerfile(flags: &Flags) -> Result<Option<PathBuf>> {
-    let Some(path) = &flags.source.dockerfile else { return Ok(None) };
-    let is_url = path.to_str().is_some_and(|text| text.starts_with("http://") || text.starts_with("https://"));
-    if is_url || path == Path::new("-") {
-        // An address may hold a password.
-        let what = if is_url { "an address" } else { "standard input" };
-        bail!("--dockerfile: {what} is not supported yet; give a path");
+/// `--dockerfile`: a path, an address, or `-` for `stdin`, which is read to its end.
+pub(super) fn dockerfile(flags: &Flags, stdin: impl Read) -> Result<DockerfileAt> {
+    let Some(path) = &flags.source.dockerfile else { return Ok(DockerfileAt::Context) };
+    if path == Path::new("-") {
+        let mut text = Vec::new();
+        stdin.take(MAX_FILE + 1).read_to_end(&mut text).context("read the Dockerfile from the standard input")?;
+        ensure!(text.len() as u64 <= MAX_FILE, "the Dockerfile on the standard input is larger than 16 MiB");
+        return Ok(DockerfileAt::Text(text));
     }
-    Ok(Some(path.clone()))
+    let address = path.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://"));
+    Ok(address.map_or_else(|| DockerfileAt::Path(path.clone()), |address| DockerfileAt::Address(address.to_owned())))
 }
 
 /// `--custom-platform`, or this machine's.
@@ -266,16 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn a_dockerfile_is_a_path() {
-        assert_eq!(dockerfile(&flags(&["-f", "a/D"])).expect("a path"), Some("a/D".into()));
-        assert_eq!(dockerfile(&flags(&[])).expect("none"), None);
-        let check = |wrong: &str, said: &str| {
-            let error = dockerfile(&flags(&["-f", wrong])).expect_err("no path").to_string();
-            assert!(error.contains("--dockerfile") && error.contains(said) && !error.contains("hunter2"), "{error}");
-        };
-        check("https://hunter2@x.example/Dockerfile", "an address");
-        check("http://x.example/Dockerfile?sig=hunter2", "an address");
-        check("-", "standard input");
+    fn a_dockerfile_is_a_path_an_address_or_the_standard_input() {
+        let at = |args: &[&str]| dockerfile(&flags(args), &b"FROM x"[..]).expect("ok");
+        assert_eq!(at(&["-f", "a/D"]), DockerfileAt::Path("a/D".into()));
+        assert_eq!(at(&[]), DockerfileAt::Context);
+        assert_eq!(at(&["-f", "https://x.example/D"]), DockerfileAt::Address("https://x.example/D".to_owned()));
+        assert_eq!(at(&["-f=-"]), DockerfileAt::Text(b"FROM x".to_vec()));
+        let endless = std::io::repeat(b'#');
+        assert!(dockerfile(&flags(&["--dockerfile=-"]), endless).is_err());
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn notices(args: &[&str]) -> Notices {
 type Known = (&'static str, &'static str, Option<&'static str>);
 
 /// Those of the executor, of kaniko 1.24 and of its living fork.
-const EXECUTOR: [Known; 80] = [
+const EXECUTOR: [Known; 82] = [
     ("verbosity", "v", Some("debug")),
     ("log-format", "", Some("json")),
     ("log-timestamp", "", None),
@@ -116,6 +116,8 @@ const EXECUTOR: [Known; 80] = [
     ("build-context", "", Some("a=oci-layout:///l")),
     ("ssh", "", Some("a=/a")),
     ("allow", "", Some("security.insecure")),
+    ("compat", "", Some("kaniko-1.24")),
+    ("warn-compat", "", None),
     ("recorder", "", Some("sweep")),
     ("max-watches", "", Some("1000")),
     ("verify-snapshot", "", None),

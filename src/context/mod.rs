@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::dockerfile::ignore::{Ignore, IgnoreError};
 
 /// The largest Dockerfile or ignore file, in bytes.
-const MAX_FILE: u64 = 16 << 20;
+pub const MAX_FILE: u64 = 16 << 20;
 
 /// An open build context.
 #[derive(Debug)]
@@ -51,9 +51,6 @@ pub enum Error {
     /// No Dockerfile where it was looked for.
     #[error("there is no Dockerfile at {}", paths(.0))]
     NoDockerfile(Vec<PathBuf>),
-    /// An address where a path is expected.
-    #[error("a Dockerfile at a URL is not supported yet: {0}")]
-    DockerfileUrl(String),
     /// A file that cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
@@ -83,11 +80,17 @@ impl Context {
         if !dir.is_dir() {
             return Err(Error::NotADirectory(dir.to_owned()));
         }
-        let (dockerfile, text) = read_first(&candidates(dir, dockerfile)?)?;
+        let (dockerfile, text) = read_first(&candidates(dir, dockerfile))?;
         let mut beside = OsString::from(&dockerfile);
         beside.push(".dockerignore");
         let (ignore_file, ignore) = read_ignore(&[beside.into(), dir.join(".dockerignore")])?;
         Ok(Context { dir: dir.to_owned(), dockerfile, text, ignore, ignore_file })
+    }
+
+    /// Opens the directory `dir` for a Dockerfile that is not in a file; `name` is how messages call it.
+    pub fn open_with(dir: &Path, name: &str, text: Vec<u8>) -> Result<Context, Error> {
+        let context = Context::open_named(dir)?;
+        Ok(Context { dockerfile: name.into(), text, ..context })
     }
 
     /// Opens the directory `dir` as a context that has a name: it has no Dockerfile, but may have an ignore file.
@@ -137,13 +140,9 @@ impl Context {
 }
 
 /// Where the Dockerfile may be, best first.
-fn candidates(dir: &Path, dockerfile: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
-    let Some(path) = dockerfile else { return Ok(vec![dir.join("Dockerfile"), dir.join("dockerfile")]) };
-    let text = path.to_string_lossy();
-    if text.starts_with("http://") || text.starts_with("https://") {
-        return Err(Error::DockerfileUrl(text.into_owned()));
-    }
-    if path.is_absolute() { Ok(vec![path.to_owned()]) } else { Ok(vec![path.to_owned(), dir.join(path)]) }
+fn candidates(dir: &Path, dockerfile: Option<&Path>) -> Vec<PathBuf> {
+    let Some(path) = dockerfile else { return vec![dir.join("Dockerfile"), dir.join("dockerfile")] };
+    if path.is_absolute() { vec![path.to_owned()] } else { vec![path.to_owned(), dir.join(path)] }
 }
 
 fn read_first(paths: &[PathBuf]) -> Result<(PathBuf, Vec<u8>), Error> {

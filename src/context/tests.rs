@@ -92,7 +92,6 @@ fn errors_name_the_file() {
         format!("the build context {} is not a directory", at("no"))
     );
     assert!(message(open(&dir, Some("sub"))).starts_with(&format!("cannot read {}: ", at("sub"))));
-    assert_eq!(message(open(&dir, Some("https://a/b"))), "a Dockerfile at a URL is not supported yet: https://a/b");
     let bad = context(&[("Dockerfile", "FROM a"), (".dockerignore", "a\n\n[")]);
     assert_eq!(message(open(&bad, None)), ".dockerignore:3: malformed pattern \"[\"");
 }
@@ -111,4 +110,13 @@ fn a_large_tree_is_matched_quickly() {
     let context = open(&dir, None).expect("a context");
     let count = (0..20_000).filter(|i| context.excluded(format!("a/b{i}/cache{}/c.o", i % 400).as_bytes()).is_some());
     assert_eq!(count.count(), 10_000);
+}
+
+#[test]
+fn a_dockerfile_that_is_in_no_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join(".dockerignore"), "x\n").expect("write");
+    let context = Context::open_with(dir.path(), "the standard input", b"FROM a".to_vec()).expect("opened");
+    assert_eq!((context.dockerfile_name().as_str(), context.dockerfile_text()), ("the standard input", &b"FROM a"[..]));
+    assert!(context.excluded(b"x").is_some() && context.excluded(b"y").is_none());
 }

@@ -24,6 +24,7 @@ mod run;
 mod shell_pattern;
 mod size;
 mod suggest;
+mod syntax;
 mod transfer;
 mod trigger;
 mod words;
@@ -46,6 +47,7 @@ pub use parse::parse;
 pub use quote::quote;
 pub use run::{Body, Device, Invocation, Network, Run, Security};
 pub use suggest::nearest;
+pub use syntax::syntax;
 pub use transfer::{Add, Copy, CopySource, Transfer};
 pub use trigger::{Trigger, parse_trigger};
 

@@ -56,6 +56,7 @@ fn names_and_values(pairs: &[(String, String)], state: &StageState) -> Result<St
 fn arguments(definitions: &[ArgDefinition], state: &StageState) -> Result<String> {
     let mut text = String::new();
     for ArgDefinition { name, default } in definitions {
+        let name = &state.expand(name)?;
         let default = default.as_ref().filter(|_| state.args.given(name).is_none());
         let default = default.map(|default| state.expand(default)).transpose()?;
         write!(text, " {name}")?;

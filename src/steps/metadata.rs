@@ -46,6 +46,7 @@ fn expand_pairs(state: &StageState, pairs: &[(String, String)]) -> Result<Vec<(S
 /// and what ENV set stays.
 pub(super) fn arg(state: &mut StageState, definitions: &[ArgDefinition]) -> Result<()> {
     for ArgDefinition { name, default } in definitions {
+        let name = &state.expand(name)?;
         let default = match default {
             Some(default) if state.args.given(name).is_none() => Some(state.expand(default)?),
             _ => None,

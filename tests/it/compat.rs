@@ -37,7 +37,9 @@ fn built(build: Build) -> (Built, image::Unpacked, Value) {
     let built = build.arg(format!("--oci-layout-path={}", layout.display())).run();
     assert!(built.status.success(), "{}", built.stderr());
     let unpacked = image::unpack(&format!("oci:{}", layout.display()));
-    let config = unpacked.config();
+    // As it was written: a copy in OCI format has no health check.
+    let digest = image::manifest(&layout)["config"]["digest"].as_str().unwrap().to_owned();
+    let config = serde_json::from_slice(&fs::read(image::blob_path(&layout, &digest)).unwrap()).unwrap();
     (built, unpacked, config)
 }
 

@@ -25,6 +25,7 @@ mod multistage;
 mod old_kernel;
 mod operations;
 mod outputs;
+mod platforms;
 mod pod;
 mod protected;
 mod recorders;

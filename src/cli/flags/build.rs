@@ -11,7 +11,7 @@ use crate::cli::values::{duration, go_bool, pair, pair_or_name};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to build")]
 pub struct SourceFlags {
-    /// Dockerfile: relative to the context, or absolute [default: Dockerfile]
+    /// Dockerfile: a path, absolute or relative to the context; an http(s) address; or - for the standard input [default: Dockerfile]
     #[arg(short = 'f', long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub dockerfile: Option<PathBuf>,
 

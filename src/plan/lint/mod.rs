@@ -1,4 +1,4 @@
-//! Build checks: the 21 rules of the reference (`frontend/dockerfile/docs/rules`), as warnings about a Dockerfile.
+//! Build checks: the rules of the reference (`frontend/dockerfile/docs/rules`), as warnings about a Dockerfile.
 //!
 //! Pure, over the parsed file and its text. The `check` directive, or the build argument `BUILDKIT_DOCKERFILE_CHECK`, says which
 //! are skipped, which experimental ones are tried and whether a warning fails the build; a comment `# check=skip=Rule` above
@@ -15,6 +15,7 @@ use std::fmt::{self, Display, Formatter};
 use super::Options;
 use crate::dockerfile::ignore::Ignore;
 use crate::dockerfile::{Checks, Dockerfile, Problem};
+use crate::oci::Platform;
 use source::Source;
 
 /// A rule; its name is that of the reference.
@@ -34,6 +35,8 @@ pub enum Rule {
     FromAsCasing,
     /// `FROM --platform` has a constant.
     FromPlatformFlagConstDisallowed,
+    /// The base image is for another platform than the stage.
+    InvalidBaseImagePlatform,
     /// The defaults of ARGs make no name of an image.
     InvalidDefaultArgInFrom,
     /// A comment above a stage or an ARG does not begin with its name. Experimental.
@@ -108,14 +111,38 @@ pub struct Report {
 /// # Errors
 /// A `check` directive that cannot be read.
 pub fn lint(text: &[u8], dockerfile: &Dockerfile, options: &Options, ignore: &Ignore) -> Result<Report, Problem> {
-    let given = options.build_args.get("BUILDKIT_DOCKERFILE_CHECK").map(String::as_str);
-    let checks = Checks::parse(given.or(dockerfile.directives.check.as_deref()).unwrap_or_default())?;
     let source = Source::new(text, dockerfile);
     let mut findings = Vec::new();
     names::check(&source, &mut findings);
     commands::check(&source, ignore, &mut findings);
     variables::check(&source, options, &mut findings);
-    findings.retain(|finding| applies(finding, &checks, &source));
+    report(&source, options, findings)
+}
+
+/// Checks the platforms of the base images, once they are known: for each stage that starts from one the line of its FROM, what
+/// the image is for, and what it should be for.
+///
+/// # Errors
+/// A `check` directive that cannot be read.
+pub fn lint_bases(
+    text: &[u8],
+    dockerfile: &Dockerfile,
+    options: &Options,
+    bases: &[(u32, Platform, Platform)],
+) -> Result<Report, Problem> {
+    let wrong = bases.iter().filter(|(_, found, wanted)| wanted.preference(found).is_none());
+    let findings = wrong.map(|(line, found, wanted)| {
+        let message = format!("the base image is for {found}, not for {wanted}");
+        Finding { rule: Rule::InvalidBaseImagePlatform, line: *line, message }
+    });
+    report(&Source::new(text, dockerfile), options, findings.collect())
+}
+
+/// What is left of `findings` where some are skipped.
+fn report(source: &Source<'_>, options: &Options, mut findings: Vec<Finding>) -> Result<Report, Problem> {
+    let given = options.build_args.get("BUILDKIT_DOCKERFILE_CHECK").map(String::as_str);
+    let checks = Checks::parse(given.or(source.file.directives.check.as_deref()).unwrap_or_default())?;
+    findings.retain(|finding| applies(finding, &checks, source));
     findings.sort_by_key(|finding| (finding.line, finding.rule));
     findings.dedup();
     let fails = checks.fails && !findings.is_empty();

@@ -186,3 +186,23 @@ fn a_comment_skips_a_rule_for_one_instruction() {
     check("FROM a\n# check=skip=JSONArgsRecommended\n\nCMD b", &["JSONArgsRecommended:4"]);
     check("FROM a\n# check=skip=MaintainerDeprecated\n# why\nCMD b", &["JSONArgsRecommended:4"]);
 }
+
+#[test]
+fn a_base_for_another_platform() {
+    let of = |head: &str| {
+        let text = format!("{head}FROM a\n");
+        let platform = |text: &str| text.parse::<crate::oci::Platform>().expect(text);
+        let line = text.lines().count() as u32;
+        let rows = [
+            (line, platform("linux/arm64"), platform("linux/amd64")),
+            (line, platform("linux/amd64"), platform("linux/amd64")),
+        ];
+        let file = parse(text.as_bytes()).expect("a Dockerfile");
+        lint_bases(text.as_bytes(), &file, &Options::default(), &rows).expect("a report")
+    };
+    let report = of("");
+    let text = "the base image is for linux/arm64, not for linux/amd64 (InvalidBaseImagePlatform)";
+    assert_eq!(report.findings.iter().map(ToString::to_string).collect::<Vec<_>>(), [text]);
+    assert!(!report.fails && of("# check=error=true\n").fails);
+    assert_eq!(of("# check=skip=InvalidBaseImagePlatform\n").findings, []);
+}

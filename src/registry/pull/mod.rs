@@ -61,7 +61,7 @@ async fn resolve_at(
     let image = Image::from_parts(manifest, &config, platform, Some(&reference.repository)).map_err(failed)?;
     let actual = image.config.platform();
     if platform.preference(&actual).is_none() {
-        tracing::warn!("{what} is for {actual}, not for {platform}");
+        tracing::debug!("{what} is for {actual}, not for {platform}");
     }
     tracing::debug!("{what} is {digest}");
     Ok(Resolved { image, digest })

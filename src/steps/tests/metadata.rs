@@ -2,7 +2,7 @@
 
 use super::Fixture;
 use crate::oci::ConfigFile;
-use crate::plan::{Options, Plan, plan};
+use crate::plan::{Compat, Options, Plan, plan};
 use crate::steps::{StageState, Touched};
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -195,4 +195,36 @@ fn triggers_are_kept_as_text_and_not_inherited() {
     fixture.run("ENV a=b\nONBUILD RUN echo $a\nONBUILD COPY . /x");
     assert_eq!(fixture.state.config.config.on_build, ["RUN echo $a", "COPY . /x"]);
     assert!(fixture.state.inherit().config.config.on_build.is_empty());
+}
+
+#[test]
+fn the_name_of_an_arg_is_expanded() {
+    check_env(
+        "FROM scratch\nENV N=NAME\nARG ${N}_X=1 $N\n",
+        &[("NAME", "given")],
+        &["N=NAME", "NAME_X=1", "NAME=given"],
+    );
+    check_env("ARG N=NAME\nFROM scratch\nARG N\nARG $N=1\n", &[], &["N=NAME", "NAME=1"]);
+}
+
+#[test]
+fn kanikos_ways() {
+    let with = |text: &str, compat: Compat| {
+        let mut fixture = Fixture::new();
+        fixture.state = fixture.state.clone().following(compat);
+        fixture.run(text);
+        (fixture.tree(), fixture.state)
+    };
+    let kanikos = |text: &str| with(text, Compat::kaniko_1_24());
+    let (_, mut state) =
+        kanikos("ENV A=1\nARG A=2 B=3\nMAINTAINER me\nHEALTHCHECK --start-interval=1s --interval=1s CMD x");
+    assert_eq!((state.variable("A"), state.variable("B")), (Some("1"), Some("3")));
+    assert_eq!(state.config.author.as_deref(), Some("kaniko"));
+    let check = state.config.config.healthcheck.clone().expect("a check");
+    assert_eq!((check.start_interval, check.interval), (None, Some(1_000_000_000)));
+    assert_eq!(state.take_differences(), [""; 0]);
+    assert!(!kanikos("VOLUME /a/b c").0.is_empty() && with("VOLUME /a/b c", Compat::default()).0.is_empty());
+    let (_, mut state) = with("ENV A=1\nARG A=2\nARG A=2 B=1", Compat::default());
+    assert_eq!(state.take_differences().len(), 2, "one for each ARG that differs");
+    assert_eq!(state.take_differences(), [""; 0], "they are told once");
 }
