@@ -7,26 +7,15 @@ use clap::{ArgMatches, Command, parser::ValueSource};
 use super::notices::Notices;
 use super::values::go_bool;
 
-/// A flag without its feature.
+/// A flag without its feature: every value but the default asks for it.
 #[derive(Debug)]
 pub(super) struct NotYet {
     /// The flag by its new spelling.
     pub(super) flag: &'static str,
-    /// Which of its values ask for what is not there.
-    pub(super) asked: Asked,
     /// What happens then.
     pub(super) then: Then,
     /// What to do, or what happens instead.
     pub(super) text: &'static str,
-}
-
-/// Which values of a flag ask for what is not there.
-#[derive(Debug)]
-pub(super) enum Asked {
-    /// All but the default.
-    Any,
-    /// This one.
-    Value(&'static str),
 }
 
 /// What happens to a flag without its feature.
@@ -39,11 +28,11 @@ pub(super) enum Then {
 }
 
 const fn refused(flag: &'static str, text: &'static str) -> NotYet {
-    NotYet { flag, asked: Asked::Any, then: Then::Refused, text }
+    NotYet { flag, then: Then::Refused, text }
 }
 
 const fn warned(flag: &'static str, text: &'static str) -> NotYet {
-    NotYet { flag, asked: Asked::Any, then: Then::Warned, text }
+    NotYet { flag, then: Then::Warned, text }
 }
 
 /// All of them.
@@ -51,13 +40,6 @@ pub(super) const ROWS: &[NotYet] = &[
     refused("bucket", "give a local directory with --context"),
     refused("git", "give a local directory with --context"),
     refused("reproducible", "leave it out; the image then has the times of the build"),
-    NotYet {
-        flag: "compression",
-        asked: Asked::Value("zstd"),
-        then: Then::Refused,
-        text: "zstd: leave it out, and layers are compressed with gzip",
-    },
-    warned("compression-level", "the level is ours"),
     warned("image-fs-extract-retry", "what fails to unpack fails the build"),
     warned("cache", "every step runs"),
     warned("cache-repo", "every step runs"),
@@ -80,13 +62,6 @@ impl NotYet {
             Then::Warned => format!("--{flag} has no effect yet: {text}"),
         }
     }
-
-    fn is_asked(&self, given: &[String], defaults: &[String]) -> bool {
-        match self.asked {
-            Asked::Any => !same(given, defaults),
-            Asked::Value(value) => given.iter().any(|word| same(std::slice::from_ref(word), &[value.to_owned()])),
-        }
-    }
 }
 
 /// Whether two lists of values mean the same: `T` and `true` do.
@@ -95,9 +70,9 @@ fn same(a: &[String], b: &[String]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(one)
 }
 
-/// The mark in `--help` of a flag of which no value has an effect yet.
+/// The mark in `--help` of a flag that has no effect yet.
 pub(super) fn mark(flag: &str) -> Option<&'static str> {
-    ROWS.iter().any(|row| row.flag == flag && matches!(row.asked, Asked::Any)).then_some("not yet")
+    ROWS.iter().any(|row| row.flag == flag).then_some("not yet")
 }
 
 /// Adds to `notices` what the flags of `matches` ask for in vain.
@@ -111,7 +86,7 @@ pub(super) fn check(matches: &ArgMatches, command: &Command, notices: &mut Notic
         let text = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
         let given: Vec<String> = matches.get_raw(id).into_iter().flatten().map(text).collect();
         let defaults: Vec<String> = arg.get_default_values().iter().map(|word| text(word)).collect();
-        if row.is_asked(&given, &defaults) {
+        if !same(&given, &defaults) {
             match row.then {
                 Then::Refused => notices.refused.push(row.says()),
                 Then::Warned => notices.warnings.push(row.says()),

@@ -6,7 +6,7 @@ use clap::{Arg, Command};
 
 use super::command_line::{executor_command, warmer_command};
 use super::features::{FEATURES, Stance};
-use super::not_yet::{Asked, ROWS, Then};
+use super::not_yet::{ROWS, Then};
 use super::variables::{Role, VARIABLES};
 
 const HEAD: &str = "# Flags and variables
@@ -99,12 +99,8 @@ fn what(arg: &Arg) -> String {
         let _ = write!(text, ". Old spelling: `--{old}`");
     }
     for row in ROWS.iter().filter(|row| row.flag == name) {
-        let value = match row.asked {
-            Asked::Value(value) => format!(" (`{value}`)"),
-            Asked::Any => String::new(),
-        };
         let then = if row.then == Then::Refused { "refused" } else { "no effect, with a warning" };
-        let _ = write!(text, ". **Not yet{value}**, {then}: {}", row.text);
+        let _ = write!(text, ". **Not yet**, {then}: {}", row.text);
     }
     text
 }

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use super::command_line::{Answer, Invocation, executor, executor_command, executor_shown, warmer, warmer_command};
 use super::env::Env;
 use super::flags::{Flags, WarmerFlags};
-use super::not_yet::{Asked, ROWS, Then};
+use super::not_yet::{ROWS, Then};
 use super::notices::Notices;
 
 /// The flags of a command line that is right.
@@ -248,12 +248,11 @@ fn help_lists_every_flag_in_its_group() {
 fn what_is_not_there_yet_is_said() {
     for row in ROWS {
         let known = EXECUTOR.iter().find(|(long, ..)| *long == row.flag).expect("a flag of the list");
-        let args = match (&row.asked, known.2) {
-            (Asked::Value(value), _) => vec![format!("--{}={value}", row.flag)],
-            (Asked::Any, Some("/cache")) => vec![format!("--{}=/elsewhere", row.flag)],
-            (Asked::Any, Some(value)) => vec![format!("--{}={value}", row.flag)],
-            (Asked::Any, None) if row.flag == "cache-run-layers" => vec![format!("--{}=false", row.flag)],
-            (Asked::Any, None) => vec![format!("--{}", row.flag)],
+        let args = match known.2 {
+            Some("/cache") => vec![format!("--{}=/elsewhere", row.flag)],
+            Some(value) => vec![format!("--{}={value}", row.flag)],
+            None if row.flag == "cache-run-layers" => vec![format!("--{}=false", row.flag)],
+            None => vec![format!("--{}", row.flag)],
         };
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let notices = notices(&args);
@@ -273,8 +272,8 @@ fn what_asks_for_nothing_is_not_refused() {
         "--cache=false",
         "--cache-dir=/cache",
         "--cache-ttl=336h",
-        "--compression=gzip",
-        "--compression-level=-1",
+        "--compression=zstd",
+        "--compression-level=9",
         "--push-retry=0",
         "--skip-unused-stages=false",
         "--dryrun",
