@@ -213,6 +213,19 @@ mod tests {
         check("**a*", &["ab", "x/ab"], &["xab"]);
     }
 
+    /// The examples of Docker's documentation of `.dockerignore`, in its order.
+    #[test]
+    fn examples_of_the_documentation() {
+        let temps = &["somedir/temporary.txt", "somedir/temp"];
+        check("*/temp*", temps, &["temporary.txt", "somedir/subdir/temporary.txt"]);
+        check("*/*/temp*", &["somedir/subdir/temporary.txt"], temps);
+        check("temp?", &["tempa", "tempb"], &["temp", "tempab", "x/tempa"]);
+        check("**/*.go", &["a.go", "x/a.go", "x/y/z/a.go"], &["a.gox"]);
+        check("*.md\n!README.md", &["a.md"], &["README.md", "x/a.md"]);
+        check("/foo/bar", &["foo/bar"], &["x/foo/bar"]);
+        check("foo/bar", &["foo/bar"], &["x/foo/bar"]);
+    }
+
     #[test]
     fn lines_are_cleaned() {
         check("\u{feff}a\r\n\r\n  b  \n", &["a", "b"], &["c"]);
