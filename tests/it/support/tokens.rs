@@ -73,7 +73,12 @@ impl TokenServer {
 
     /// The judge of a gateway before a registry that knows no tokens: it lets pass what a token is good for.
     pub fn guard(&self) -> impl Fn(&Request) -> Verdict + Send + Sync + use<> {
-        let (grants, realm) = (self.grants.clone(), self.realm());
+        self.guard_with(self.realm())
+    }
+
+    /// The same where tokens are had at another address, which leads here.
+    pub fn guard_with(&self, realm: String) -> impl Fn(&Request) -> Verdict + Send + Sync + use<> {
+        let grants = self.grants.clone();
         move |asked: &Request| {
             let wanted = needed(asked);
             let token = asked.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
