@@ -109,12 +109,15 @@ impl<'a> Bases<'a> {
 /// Refuses an image with files where the build context stands, or with something else where a directory leads to it:
 /// whichever of the two gave way, the build would be another. A directory in the context's own place is none.
 fn refuse_conflicts(skipped: &[Skipped], spared: &[RootPath]) -> Result<()> {
-    let at =
+    let around =
         |path: &RootPath| spared.iter().find(|at| *at != path && (path.is_at_or_below(at) || at.is_at_or_below(path)));
     for skipped in skipped {
-        if let Skipped::Protected(path) = skipped
-            && let Some(context) = at(path)
-        {
+        let conflict = match skipped {
+            Skipped::Protected(path) => around(path).map(|context| (path, context)),
+            Skipped::Replacement(path) => spared.iter().find(|at| *at == path).map(|context| (path, context)),
+            _ => None,
+        };
+        if let Some((path, context)) = conflict {
             bail!(
                 "the base image has {path}, and the build context lies in {context}: mount it there as a volume, or copy it \
                  to another directory"
@@ -127,7 +130,9 @@ fn refuse_conflicts(skipped: &[Skipped], spared: &[RootPath]) -> Result<()> {
 /// Says what a base image has and the root has not. Every container has mounts over /proc, /etc/hosts and the like.
 fn report(skipped: &Skipped) {
     match skipped {
-        Skipped::Protected(path) => debug!("{path} of the base image is left out: it belongs to this machine"),
+        Skipped::Protected(path) | Skipped::Replacement(path) => {
+            debug!("{path} of the base image is left out: it belongs to this machine")
+        }
         Skipped::Device(path) => warn!("{path} of the base image is a device, which may not be made here"),
         Skipped::Xattr { path, name } => {
             warn!("{path} loses its attribute {} here", String::from_utf8_lossy(name));
