@@ -177,7 +177,8 @@ impl Inner {
         self.accepted.fetch_add(1, Ordering::Relaxed);
         let mut next = Some(first);
         while let Some(asked) = next.take() {
-            if !self.serve(&mut client, &asked).unwrap_or(false) {
+            let is_last = asked.header("connection") == "close";
+            if !self.serve(&mut client, &asked).unwrap_or(false) || is_last {
                 break;
             }
             next = request(&mut client.wire).ok().flatten();
@@ -230,7 +231,7 @@ impl Inner {
         let mut upstream = TcpStream::connect(("127.0.0.1", self.upstream))?;
         upstream.set_read_timeout(Some(Duration::from_secs(20)))?;
         // HTTP/1.0: the answer's end is the connection's, and it comes in one piece.
-        let mut head = format!("{} {target} HTTP/1.0\r\n", asked.method);
+        let mut head = format!("{} {target} HTTP/1.0\r\nconnection: close\r\n", asked.method);
         for (name, value) in asked.headers.iter().filter(|(name, _)| *name != "connection") {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -106,7 +106,7 @@ impl Ground {
             registry,
             authority,
             tls,
-            tokens: TokenServer::start(Duration::from_secs(600)),
+            tokens: TokenServer::opaque(Duration::from_secs(600)),
             originals: originals.into(),
         }
     }
