@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use tracing::{debug, info, warn};
 
 use super::{NamedContext, Request, Timings};
-use crate::codec;
-use crate::oci::{DiffId, Hasher, Image, Reference};
+use crate::codec::{self, Packing};
+use crate::oci::{DiffId, Format, Hasher, Image, Reference};
 use crate::plan::Base;
 use crate::rootfs::{Node, Root, RootPath, Skipped, Tree, Unpacker, scan};
 use crate::store::{self, BlobDir};
@@ -42,7 +42,11 @@ impl<'a> Bases<'a> {
             return Ok(image.clone());
         }
         let started = Instant::now();
-        let image = fetch(self, name)?;
+        let mut image = fetch(self, name)?;
+        // Docker's format has no zstd layers, and the base's would be the image's.
+        if let Packing::Zstd(_) = self.request.packing {
+            image = image.in_format(Format::Oci)?;
+        }
         self.timings.add_since(started, |totals| &mut totals.pull_ns);
         self.fetched.insert(name.to_owned(), image.clone());
         Ok(image)
