@@ -10,6 +10,7 @@ mod container;
 mod credentials;
 mod crowd;
 mod differ;
+mod differential;
 mod edges;
 mod events;
 mod failures;
