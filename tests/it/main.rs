@@ -11,6 +11,7 @@ mod container;
 mod credentials;
 mod crowd;
 mod differ;
+mod differential;
 mod edges;
 mod events;
 mod failures;

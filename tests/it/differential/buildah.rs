@@ -1,0 +1,72 @@
+//! buildah with a store of its own: chroot isolation and vfs, whose layers are whole trees that can be read where they lie.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::outcome::Outcome;
+use crate::support::tree::{Times, list};
+use crate::support::{bases, run, scratch};
+
+/// A store that has the busybox base as `base`.
+pub struct Buildah {
+    store: tempfile::TempDir,
+}
+
+impl Buildah {
+    /// A new store.
+    pub fn new() -> Buildah {
+        let buildah = Buildah { store: scratch() };
+        let from = format!("oci:{}:latest", bases::busybox().display());
+        let id = run(buildah.command().args(["pull", "--quiet", &from]));
+        run(buildah.command().args(["tag", id.trim(), "localhost/base:latest"]));
+        buildah
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("buildah");
+        command.arg("--root").arg(self.root()).arg("--runroot").arg(self.store.path().join("run"));
+        command.args(["--storage-driver", "vfs"]);
+        command
+    }
+
+    fn root(&self) -> PathBuf {
+        self.store.path().join("root")
+    }
+
+    /// Builds a context, and returns what came out, or what it said.
+    pub fn build(&self, name: &str, context: &Path, args: &[String], times: Times) -> Result<Outcome, String> {
+        let tag = format!("localhost/{}", name.to_lowercase());
+        let mut command = self.command();
+        command.args(["build", "--isolation=chroot", "--format=docker", "--pull=false", "--tag", &tag]);
+        command.arg("--file").arg(context.join("Dockerfile"));
+        let done = command.args(args).arg(context).output().unwrap();
+        if !done.status.success() {
+            return Err(String::from_utf8_lossy(&done.stderr).into_owned());
+        }
+        let said = run(self.command().args(["inspect", "--type=image", &tag]));
+        let image: Value = serde_json::from_str(&said).unwrap();
+        Ok(Outcome::new(list(&self.tree(&tag), times), &image["Docker"]))
+    }
+
+    /// Where the store has the whole tree of an image.
+    fn tree(&self, tag: &str) -> PathBuf {
+        let images = fs::read(self.root().join("vfs-images/images.json")).unwrap();
+        let images: Value = serde_json::from_slice(&images).unwrap();
+        let named =
+            |image: &&Value| image["names"].as_array().is_some_and(|names| names.iter().any(|name| has_tag(name, tag)));
+        let image = images.as_array().unwrap().iter().find(named).unwrap_or_else(|| panic!("no {tag} in the store"));
+        let Some(layer) = image["layer"].as_str() else {
+            let none = self.store.path().join("none");
+            fs::create_dir_all(&none).unwrap();
+            return none;
+        };
+        self.root().join("vfs/dir").join(layer)
+    }
+}
+
+fn has_tag(name: &Value, tag: &str) -> bool {
+    name.as_str() == Some(&format!("{tag}:latest"))
+}
