@@ -11,6 +11,7 @@ mod mode;
 mod nominator;
 mod protected;
 mod remote;
+mod repository;
 mod site;
 mod snapshot;
 mod stage;

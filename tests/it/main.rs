@@ -13,6 +13,7 @@ mod differ;
 mod edges;
 mod events;
 mod failures;
+mod git;
 mod instructions;
 mod losses;
 mod machine;
