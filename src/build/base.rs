@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use tracing::{debug, info, warn};
 
 use super::{NamedContext, Request, Timings};
-use crate::codec;
-use crate::oci::{DiffId, Hasher, Image, Reference};
+use crate::codec::{self, Packing};
+use crate::oci::{DiffId, Format, Hasher, Image, Reference};
 use crate::plan::Base;
 use crate::rootfs::{Node, Root, RootPath, Skipped, Tree, Unpacker, scan};
 use crate::store::{self, BlobDir};
@@ -42,7 +42,11 @@ impl<'a> Bases<'a> {
             return Ok(image.clone());
         }
         let started = Instant::now();
-        let image = fetch(self, name)?;
+        let mut image = fetch(self, name)?;
+        // Docker's format has no zstd layers, and the base's would be the image's.
+        if let Packing::Zstd(_) = self.request.packing {
+            image = image.in_format(Format::Oci)?;
+        }
         self.timings.add_since(started, |totals| &mut totals.pull_ns);
         self.fetched.insert(name.to_owned(), image.clone());
         Ok(image)
@@ -109,12 +113,15 @@ impl<'a> Bases<'a> {
 /// Refuses an image with files where the build context stands, or with something else where a directory leads to it:
 /// whichever of the two gave way, the build would be another. A directory in the context's own place is none.
 fn refuse_conflicts(skipped: &[Skipped], spared: &[RootPath]) -> Result<()> {
-    let at =
+    let around =
         |path: &RootPath| spared.iter().find(|at| *at != path && (path.is_at_or_below(at) || at.is_at_or_below(path)));
     for skipped in skipped {
-        if let Skipped::Protected(path) = skipped
-            && let Some(context) = at(path)
-        {
+        let conflict = match skipped {
+            Skipped::Protected(path) => around(path).map(|context| (path, context)),
+            Skipped::Replacement(path) => spared.iter().find(|at| *at == path).map(|context| (path, context)),
+            _ => None,
+        };
+        if let Some((path, context)) = conflict {
             bail!(
                 "the base image has {path}, and the build context lies in {context}: mount it there as a volume, or copy it \
                  to another directory"
@@ -127,7 +134,9 @@ fn refuse_conflicts(skipped: &[Skipped], spared: &[RootPath]) -> Result<()> {
 /// Says what a base image has and the root has not. Every container has mounts over /proc, /etc/hosts and the like.
 fn report(skipped: &Skipped) {
     match skipped {
-        Skipped::Protected(path) => debug!("{path} of the base image is left out: it belongs to this machine"),
+        Skipped::Protected(path) | Skipped::Replacement(path) => {
+            debug!("{path} of the base image is left out: it belongs to this machine")
+        }
         Skipped::Device(path) => warn!("{path} of the base image is a device, which may not be made here"),
         Skipped::Xattr { path, name } => {
             warn!("{path} loses its attribute {} here", String::from_utf8_lossy(name));

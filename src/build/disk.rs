@@ -59,17 +59,19 @@ impl Disk {
         timing.record_ns = nanos(began.elapsed());
     }
 
-    /// Notes what a step wrote.
-    pub(super) fn after(&mut self, touched: Touched) -> Result<()> {
+    /// Notes what a step wrote. Whether it can have changed the image's files.
+    pub(super) fn after(&mut self, touched: Touched) -> Result<bool> {
         match touched {
-            Touched::Nothing => {}
+            Touched::Nothing => return Ok(false),
+            Touched::Directory(path) if !self.baseline.claim(&path) => return Ok(false),
+            Touched::Directory(path) => drop(self.touched.paths.insert(path.as_bytes().to_vec())),
             Touched::Paths(paths) => self.touched.paths.extend(paths.iter().map(|path| path.as_bytes().to_vec())),
             Touched::Unknown => {
                 self.ran = true;
                 self.protect_mounts()?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Protects what is mounted now, and has what was hidden by a mount that is gone looked at.

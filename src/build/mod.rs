@@ -30,6 +30,7 @@ pub use timings::{Timings, Totals};
 use anyhow::Context as _;
 use tracing::{info, warn};
 
+use crate::codec::Packing;
 use crate::context::Context;
 use crate::dockerfile::{self, Dockerfile};
 use crate::oci::{Image, Platform};
@@ -104,6 +105,8 @@ pub struct Request {
     pub verify: Verify,
     /// The platform that the image is for.
     pub platform: Platform,
+    /// How new layers are compressed.
+    pub packing: Packing,
     /// Where base images are pulled.
     pub registry: registry::Client,
     /// Our own blobs: base layers and new ones.

@@ -69,11 +69,13 @@ impl Write for Hashed<'_> {
     }
 }
 
-/// The last part of the address's path.
+/// The last part of the address's path, decoded (RFC 3986, section 2.1).
 fn name(address: &str) -> String {
     let path = address.split(['?', '#']).next().unwrap_or_default();
     let below_host = path.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
-    let name = below_host.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let decoded = percent_encoding::percent_decode_str(below_host).decode_utf8_lossy();
+    let name = decoded.trim_end_matches('/').rsplit('/').next().unwrap_or_default().replace('\0', "");
+    let name = name.as_str();
     if matches!(name, "" | "." | "..") { UNNAMED.to_owned() } else { name.to_owned() }
 }
 
@@ -96,6 +98,11 @@ mod tests {
             ("http://h", UNNAMED),
             ("http://h/", UNNAMED),
             ("http://h/..", UNNAMED),
+            ("http://h/a%20b%2Bc", "a b+c"),
+            ("http://h/100%", "100%"),
+            ("http://h/x%2F..", UNNAMED),
+            ("http://h/%2e%2e", UNNAMED),
+            ("http://h/x%2Fy%00", "y"),
         ] {
             assert_eq!(name(address), expected, "{address}");
         }

@@ -214,14 +214,9 @@ impl<'a> Builder<'a> {
         let began = Instant::now();
         let touched = self.execute(step, current)?;
         timing.execute_ns = nanos(began.elapsed());
-        let wrote = touched != Touched::Nothing;
-        let layer = match &mut current.disk {
-            Some(disk) => {
-                disk.after(touched)?;
-                if each_step && disk.is_touched() { disk.snapshot(self.request, timing)? } else { None }
-            }
-            None => None,
-        };
+        let Some(disk) = &mut current.disk else { return Ok((None, touched != Touched::Nothing)) };
+        let wrote = disk.after(touched)?;
+        let layer = if each_step && disk.is_touched() { disk.snapshot(self.request, timing)? } else { None };
         Ok((layer, wrote))
     }
 

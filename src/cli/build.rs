@@ -98,6 +98,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         max_watches: flags.own.max_watches,
         verify: request::verify(flags),
         platform: request::platform(flags)?,
+        packing: request::packing(&flags.output)?,
         registry: client.publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,
     })

@@ -61,13 +61,6 @@ pub(super) const ROWS: &[NotYet] = &[
     },
     refused("reproducible", "leave it out; the image then has the times of the build"),
     refused("dryrun", "leave it out to build"),
-    NotYet {
-        flag: "compression",
-        asked: Asked::Value("zstd"),
-        then: Then::Refused,
-        text: "zstd: leave it out, and layers are compressed with gzip",
-    },
-    warned("compression-level", "the level is ours"),
     warned("image-fs-extract-retry", "what fails to unpack fails the build"),
     warned("cache", "every step runs"),
     warned("cache-repo", "every step runs"),

@@ -10,6 +10,7 @@ use tracing::info;
 use super::env::Env;
 use super::flags::{self, Flags, OutputFlags};
 use crate::build::{NamedContext, Place, RecorderChoice, SnapshotMode, Snapshots, Verify, inside};
+use crate::codec::{Level, Packing, ZstdLevel};
 use crate::export::{Destinations, DigestFile};
 use crate::oci::{Format, Platform, Reference};
 use crate::rootfs::RootPath;
@@ -160,6 +161,25 @@ pub(super) fn destinations(flags: &OutputFlags, env: &Env) -> Result<Destination
         builder_output: builder_output(env)?,
         annotations: flags.annotation.iter().cloned().collect(),
         format: flags.image_format.map(format),
+    })
+}
+
+/// `--compression` and `--compression-level`. As with kaniko, a level that is not above 0 is none.
+pub(super) fn packing(flags: &OutputFlags) -> Result<Packing> {
+    let level = u32::try_from(flags.compression_level).ok().filter(|level| *level > 0);
+    let wrong = |range| move || format!("--compression-level={}: expected {range}", flags.compression_level);
+    Ok(match flags.compression {
+        Some(flags::Compression::Zstd) if flags.image_format == Some(flags::ImageFormat::Docker) => {
+            bail!("--compression=zstd: the Docker format has no such layers; leave out --image-format=docker")
+        }
+        Some(flags::Compression::Zstd) => Packing::Zstd(match level {
+            Some(level) => ZstdLevel::new(level).with_context(wrong("1 to 19 for zstd"))?,
+            None => ZstdLevel::default(),
+        }),
+        Some(flags::Compression::Gzip) | None => Packing::Gzip(match level {
+            Some(level) => Level::new(level).with_context(wrong("1 to 9 for gzip"))?,
+            None => Level::default(),
+        }),
     })
 }
 

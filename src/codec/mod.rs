@@ -1,16 +1,18 @@
-//! Compression of layers and archives: telling which one a stream has, reading it, writing gzip.
+//! Compression of layers and archives: telling which one a stream has, reading it, writing gzip and zstd.
 //!
 //! It knows neither tar nor layers. Decoders take what standards allow to be concatenated: gzip members (RFC 1952), zstd
-//! frames (RFC 8878), bzip2 and xz streams. What they write is a function of the input, the level and the version of the
-//! compressor.
+//! frames (RFC 8878), bzip2 and xz streams.
 
-use std::io::{BufRead, Read, Result, Write};
+mod encode;
+mod gzip;
+
+use std::io::{BufRead, Read, Result};
 
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
-use flate2::write::GzEncoder;
-use flate2::{Compression, GzBuilder};
 use lzma_rust2::XzReader;
+
+pub use encode::{Encoder, Level, Packing, ZstdLevel, threads};
 
 /// How a stream is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,36 +78,13 @@ fn read_up_to(stream: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
     Ok(filled)
 }
 
-/// A gzip level: 0 (stored) to 9 (smallest).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level(u32);
-
-impl Level {
-    /// `None` if there is no such level.
-    pub fn new(level: u32) -> Option<Level> {
-        (level <= 9).then_some(Level(level))
-    }
-}
-
-/// Nearly as small as level 6 at almost twice the speed.
-impl Default for Level {
-    fn default() -> Self {
-        Level(3)
-    }
-}
-
-/// Writes one gzip member to `sink`, with neither time nor name nor operating system in its header.
-pub fn gzip<W: Write>(sink: W, level: Level) -> GzEncoder<W> {
-    const UNKNOWN_SYSTEM: u8 = 255;
-    GzBuilder::new().mtime(0).operating_system(UNKNOWN_SYSTEM).write(sink, Compression::new(level.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     fn gz(data: &[u8]) -> Vec<u8> {
-        let mut encoder = gzip(Vec::new(), Level::default());
+        let mut encoder = Encoder::new(Vec::new(), Packing::default(), 1).expect("an encoder");
         encoder.write_all(data).expect("write");
         encoder.finish().expect("finish")
     }
@@ -170,6 +149,5 @@ mod tests {
     #[test]
     fn the_gzip_header_says_nothing_of_time_or_machine() {
         assert_eq!(gz(b"")[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
-        assert_eq!(Level::new(10), None);
     }
 }

@@ -168,7 +168,7 @@ impl Http for Caller {
         headers: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> gix_error::Result<GetResponse<Head, Reply>> {
         let answer = self.first(url, &read(headers)).map_err(|why| self.failed(why))?;
-        let exchange = Exchange::shared(State::Answered(Some(answer.lines()), Some(answer.body)));
+        let exchange = Exchange::shared(State::from(answer));
         Ok(GetResponse { headers: Head::new(&exchange), body: Reply::new(&exchange) })
     }
 
@@ -205,7 +205,19 @@ type Shared = Arc<Mutex<Exchange>>;
 
 enum State {
     Asked(Box<Ask>),
-    Answered(Option<Cursor<Vec<u8>>>, Option<Body>),
+    Answered(Answered),
+}
+
+/// The head and the body of an answer, until each is taken.
+struct Answered {
+    head: Option<Cursor<Vec<u8>>>,
+    body: Option<Body>,
+}
+
+impl From<Answer> for State {
+    fn from(answer: Answer) -> Self {
+        State::Answered(Answered { head: Some(answer.lines()), body: Some(answer.body) })
+    }
 }
 
 struct Ask {
@@ -223,7 +235,7 @@ impl Ask {
             self.caller.fault.set(&why);
             io::Error::other(why)
         })?;
-        Ok(State::Answered(Some(answer.lines()), Some(answer.body)))
+        Ok(State::from(answer))
     }
 }
 
@@ -232,13 +244,13 @@ impl Exchange {
         Arc::new(Mutex::new(Exchange(state)))
     }
 
-    /// The head and the body of the answer, each once; the request is sent for the first of them.
-    fn answered(&mut self) -> io::Result<(&mut Option<Cursor<Vec<u8>>>, &mut Option<Body>)> {
+    /// The answer; the request is sent for it.
+    fn answered(&mut self) -> io::Result<&mut Answered> {
         if let State::Asked(ask) = &mut self.0 {
             self.0 = ask.send()?;
         }
         match &mut self.0 {
-            State::Answered(head, body) => Ok((head, body)),
+            State::Answered(answered) => Ok(answered),
             State::Asked(_) => Err(io::Error::other("the request was not sent")),
         }
     }
@@ -281,7 +293,7 @@ impl Head {
     fn lines(&mut self) -> io::Result<&mut Cursor<Vec<u8>>> {
         if self.lines.is_none() {
             let mut exchange = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
-            self.lines = exchange.answered()?.0.take();
+            self.lines = exchange.answered()?.head.take();
         }
         Ok(self.lines.get_or_insert_default())
     }
@@ -295,7 +307,7 @@ impl Reply {
     fn body(&mut self) -> io::Result<&mut Body> {
         if self.body.is_none() {
             let mut exchange = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
-            self.body = exchange.answered()?.1.take();
+            self.body = exchange.answered()?.body.take();
         }
         Ok(self.body.get_or_insert_with(Body::empty))
     }

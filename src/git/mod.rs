@@ -123,14 +123,14 @@ impl Client<'_> {
         room: &mut bounds::Room,
         count: &mut u32,
     ) -> Result<CheckedOut> {
-        let mut objects = Objects::open(&fetched.index)?;
+        let objects = Objects::open(&fetched.index)?;
         let commit = objects.commit(fetched.id)?;
         check(task.checksum, fetched.id, commit.id)?;
         let mtime = match task.mtime {
             Mtime::Commit => Some(commit.time),
             Mtime::Checkout => None,
         };
-        let mut checkout = Checkout::new(&mut objects, room, mtime);
+        let mut checkout = Checkout::new(&objects, room, mtime);
         checkout.write(commit.tree, into)?;
         let links = checkout.into_submodules();
         if task.git_dir == GitDir::Kept {

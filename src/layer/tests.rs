@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::*;
-use crate::codec::{self, Level};
+use crate::codec::{self, Level, Packing};
 use crate::oci::Digest;
 use crate::rootfs::{Entry, Kind, Root, RootPath};
 use crate::snapshot::{Baseline, Candidates, ChangeSet, Contents, diff};
@@ -237,7 +237,7 @@ fn the_bytes_depend_on_changes_contents_and_options_alone() {
     let fixture = fixture("", "mkdir d; seq 10000 > d/a; touch -d @2000000000.5 d/a; touch -d @5.25 d; : > zero");
     let plain_options = Options::default();
     assert_eq!(fixture.blob(&plain_options), fixture.blob(&plain_options));
-    let fast = Options { level: Level::new(1).expect("a level"), ..plain_options };
+    let fast = Options { packing: Packing::Gzip(Level::new(1).expect("a level")), ..plain_options };
     assert_eq!(fixture.blob(&fast).1.diff_id, fixture.blob(&plain_options).1.diff_id);
     assert_ne!(fixture.blob(&fast).0, fixture.blob(&plain_options).0);
     let clamped = plain(&fixture.blob(&Options { clamp_mtime: Some(1_000_000_000), ..plain_options }).0);
@@ -267,7 +267,7 @@ fn what_changed_after_the_comparison_is_an_error_that_names_it() {
 
 #[test]
 fn a_file_that_becomes_shorter_is_an_error() {
-    let mut writer = LayerWriter::create(std::io::sink(), &Options::default());
+    let mut writer = LayerWriter::create(std::io::sink(), &Options::default()).expect("a writer");
     let error = writer.content(&path("a"), 10, &mut &b"short"[..]).expect_err("too short");
     assert!(error.to_string().contains("/a became shorter"));
 }

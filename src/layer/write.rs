@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use super::plan::{Item, plan};
 use super::writer::{Layer, LayerWriter};
-use crate::codec::Level;
+use crate::codec::Packing;
 use crate::rootfs::{Entry, Kind, Root, RootPath};
 use crate::snapshot::{Change, ChangeSet, Stamp};
 
@@ -18,13 +18,13 @@ use crate::snapshot::{Change, ChangeSet, Stamp};
 pub struct Options {
     /// No mtime is later than this, in seconds since the epoch.
     pub clamp_mtime: Option<i64>,
-    /// Of gzip.
-    pub level: Level,
+    /// How the tar is compressed.
+    pub packing: Packing,
 }
 
 /// Writes the layer for `changes` to `sink`, reading contents and unchanged parents from `root`.
 pub fn write(root: &Root, changes: &ChangeSet, options: &Options, sink: impl Write) -> Result<Layer> {
-    let mut writer = LayerWriter::create(sink, options);
+    let mut writer = LayerWriter::create(sink, options)?;
     for (name, item) in &plan(changes)? {
         match item {
             Item::Parent => writer.put(name, &parent(root, name)?)?,

@@ -5,13 +5,12 @@
 use std::io::{Read, Write};
 
 use anyhow::{Context, Result, bail};
-use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use super::header::{BLOCK, Flag, Header};
 use super::measured::Measured;
 use super::write::Options;
-use crate::codec;
+use crate::codec::{self, Encoder, Packing};
 use crate::oci::{Compression, Descriptor, DiffId, Format, MediaType};
 use crate::rootfs::{ContentDigest, Entry, Kind, RootPath, Timestamp};
 use crate::snapshot::Contents;
@@ -31,7 +30,8 @@ pub struct Layer {
 
 /// Writes one layer to a sink.
 pub struct LayerWriter<W: Write> {
-    tar: Measured<GzEncoder<Measured<W>>>,
+    tar: Measured<Encoder<Measured<W>>>,
+    packing: Packing,
     clamp_mtime: Option<i64>,
     contents: Contents,
     buffer: Vec<u8>,
@@ -39,13 +39,18 @@ pub struct LayerWriter<W: Write> {
 
 impl<W: Write> LayerWriter<W> {
     /// A writer of an empty layer.
-    pub fn create(sink: W, options: &Options) -> Self {
-        LayerWriter {
-            tar: Measured::new(codec::gzip(Measured::new(sink), options.level)),
+    ///
+    /// # Errors
+    /// The compressor cannot be set up.
+    pub fn create(sink: W, options: &Options) -> Result<Self> {
+        let encoder = Encoder::new(Measured::new(sink), options.packing, codec::threads());
+        Ok(LayerWriter {
+            tar: Measured::new(encoder.context("begin a layer")?),
+            packing: options.packing,
             clamp_mtime: options.clamp_mtime,
             contents: Contents::new(),
             buffer: vec![0; 128 * 1024],
-        }
+        })
     }
 
     /// Adds `path` as `entry` says; of a regular file only the header, which [`LayerWriter::content`] must follow.
@@ -126,7 +131,11 @@ impl<W: Write> LayerWriter<W> {
         let blob = encoder.finish().context("write the end of the layer")?;
         let (mut sink, digest, size) = blob.finish();
         sink.flush().context("flush the layer")?;
-        let media_type = MediaType::Layer(Format::Oci, Compression::Gzip);
+        let compression = match self.packing {
+            Packing::Gzip(_) => Compression::Gzip,
+            Packing::Zstd(_) => Compression::Zstd,
+        };
+        let media_type = MediaType::Layer(Format::Oci, compression);
         let descriptor = Descriptor::new(media_type, digest, size);
         Ok(Layer { descriptor, diff_id: DiffId(diff_id), uncompressed_size, contents: self.contents })
     }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Response, StatusCode, Url, Version};
-use tokio::sync::OwnedSemaphorePermit;
+use reqwest::{Response, ResponseBuilderExt, StatusCode, Url};
 use tokio::time::timeout;
 
 use super::Error;
 use super::error::line;
+use super::line::Turn;
 
 /// Tokens and error texts are not longer than this, in bytes.
 pub(super) const MAX_ANSWER: u64 = 1 << 20;
@@ -16,26 +16,25 @@ pub(super) const MAX_ANSWER: u64 = 1 << 20;
 /// A connection is worth more than this many bytes that nobody wants: they are read, so that it can be used again.
 const DRAINED: u64 = 1 << 16;
 
-/// How long a connection needs to get back into the pool. Its permit is kept until then: whoever gets it finds the connection.
-const SETTLING: Duration = Duration::from_millis(5);
+/// But not for longer.
+const DRAINING: Duration = Duration::from_secs(5);
+
+/// An answer that is kept in memory may take this many times as long as a peer may be silent: a byte a minute is no answer.
+const SMALL: u32 = 4;
 
 /// An answer whose body is still to be read.
 pub(super) struct Answer {
     response: Response,
-    permit: Option<OwnedSemaphorePermit>,
+    turn: Option<Turn>,
     stall: Duration,
     identity: String,
 }
 
 impl Answer {
-    /// `permit` stands for the connection; `identity` is what messages say of who asked.
-    pub(super) fn new(
-        response: Response,
-        permit: Option<OwnedSemaphorePermit>,
-        stall: Duration,
-        identity: String,
-    ) -> Self {
-        Answer { response, permit, stall, identity }
+    /// `turn` is that of the connection; `identity` is what messages say of who asked.
+    pub(super) fn new(response: Response, turn: Turn, stall: Duration, identity: String) -> Self {
+        turn.spoke(response.version());
+        Answer { response, turn: Some(turn), stall, identity }
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -61,7 +60,7 @@ impl Answer {
             return Ok(self);
         }
         let (what, status, identity) = (what.to_owned(), self.status(), self.identity.clone());
-        let retry_after = self.header(RETRY_AFTER.as_str()).and_then(delay);
+        let retry_after = retry_after(self.headers());
         let body = self.read(&what, MAX_ANSWER).await.unwrap_or_default();
         let why = explain(&body).unwrap_or_else(|| status.to_string());
         Err(match status {
@@ -73,6 +72,21 @@ impl Answer {
 
     /// Reads at most `limit` bytes into memory.
     pub(super) async fn read(mut self, what: &str, limit: u64) -> Result<Vec<u8>, Error> {
+        timeout(self.stall * SMALL, self.read_all(what, limit)).await.map_err(|_| slow(what))?
+    }
+
+    /// The same answer, read into memory as far as it is not too long, so that its connection is free for others.
+    pub(super) async fn settled(mut self, what: &str) -> Result<Answer, Error> {
+        let read = timeout(self.stall * SMALL, self.read_all(what, MAX_ANSWER)).await.map_err(|_| slow(what))?;
+        let mut kept = http::Response::builder().status(self.status()).url(self.url().clone()).body(read?);
+        if let Ok(kept) = &mut kept {
+            *kept.headers_mut() = self.headers().clone();
+        }
+        let response = kept.map_err(|error| Error::protocol(what, error.to_string()))?.into();
+        Ok(Answer { response, turn: None, stall: self.stall, identity: std::mem::take(&mut self.identity) })
+    }
+
+    async fn read_all(&mut self, what: &str, limit: u64) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         while let Some(chunk) = self.chunk(what).await? {
             if (bytes.len() + chunk.len()) as u64 > limit {
@@ -83,38 +97,46 @@ impl Answer {
         Ok(bytes)
     }
 
-    /// The next bytes.
+    /// The next bytes. After the last the connection is free for others.
     pub(super) async fn chunk(&mut self, what: &str) -> Result<Option<bytes::Bytes>, Error> {
         let chunk = timeout(self.stall, self.response.chunk()).await.map_err(|_| silent(what))?;
-        chunk.map_err(|error| Error::interrupted(what, &error))
+        let chunk = chunk.map_err(|error| Error::interrupted(what, &error))?;
+        if chunk.is_none()
+            && let Some(turn) = self.turn.take()
+        {
+            turn.end().await;
+        }
+        Ok(chunk)
     }
 
     /// Reads what little is left, for the connection's sake.
     pub(super) async fn finish(mut self) {
-        let mut read = 0;
-        while read < DRAINED {
-            match self.chunk("").await {
-                Ok(Some(chunk)) => read += chunk.len() as u64,
-                _ => break,
+        let limit = DRAINING.min(self.stall);
+        let drain = async {
+            let mut read = 0;
+            while read < DRAINED {
+                match self.chunk("").await {
+                    Ok(Some(chunk)) => read += chunk.len() as u64,
+                    _ => break,
+                }
             }
-        }
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        let Some(permit) = self.permit.take().filter(|_| self.response.version() < Version::HTTP_2) else { return };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn(async move {
-                tokio::time::sleep(SETTLING).await;
-                drop(permit);
-            }));
-        }
+        };
+        // What is not read in time is not worth more.
+        let _ = timeout(limit, drain).await;
     }
 }
 
 pub(super) fn silent(what: &str) -> Error {
     Error::Interrupted { what: what.to_owned(), why: "the peer went silent".to_owned() }
+}
+
+fn slow(what: &str) -> Error {
+    Error::Interrupted { what: what.to_owned(), why: "the answer takes too long".to_owned() }
+}
+
+/// When a peer wants to be asked again.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok().and_then(delay)
 }
 
 /// `Retry-After`: seconds, or a date.

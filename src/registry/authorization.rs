@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reqwest::Url;
 use reqwest::header::HeaderValue;
-use reqwest::{Client, Url};
 use tokio::sync::Mutex;
 
 use super::Error;
 use super::auth::{Access, Challenge, Token};
 use super::credential::{Credential, Finder, Identity};
 use super::exchange;
+use super::lines::Lines;
 use super::patience::Timeouts;
 
 /// How long a credential is shown before it is looked for again. Whoever finds them keeps those that are good.
@@ -24,7 +25,7 @@ const BELIEVED: Duration = Duration::from_secs(60);
 pub(super) struct Authorization {
     registry: String,
     base: Url,
-    http: Client,
+    lines: Lines,
     timeouts: Timeouts,
     finder: Arc<Finder>,
     challenge: Mutex<Challenge>,
@@ -43,7 +44,7 @@ impl Authorization {
     pub(super) fn new(
         registry: &str,
         base: &Url,
-        http: &Client,
+        lines: &Lines,
         timeouts: Timeouts,
         finder: &Arc<Finder>,
         challenge: Challenge,
@@ -51,7 +52,7 @@ impl Authorization {
         Authorization {
             registry: registry.to_owned(),
             base: base.clone(),
-            http: http.clone(),
+            lines: lines.clone(),
             timeouts,
             finder: finder.clone(),
             challenge: Mutex::new(challenge),
@@ -169,7 +170,7 @@ impl Authorization {
     ) -> Result<Token, Error> {
         let insecure = || Error::protocol(what, "the registry sends us to an insecure address for a token");
         let realm = challenge.realm(&self.base).ok_or_else(insecure)?;
-        exchange::token(&self.http, &self.timeouts, what, realm, challenge, access, identity).await
+        exchange::token(&self.lines, &self.timeouts, what, realm, challenge, access, identity).await
     }
 }
 

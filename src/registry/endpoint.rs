@@ -12,22 +12,24 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use tokio::time::timeout;
 
 use super::Error;
-use super::answer::{Answer, silent};
+use super::answer::{Answer, retry_after, silent};
 use super::auth::{Access, Challenge};
 use super::authorization::{Authorization, Proof};
 use super::credential::Finder;
 use super::error::{cause, is_lasting};
+use super::line::Line;
+use super::lines::Lines;
 use super::patience::{Backoff, Timeouts};
 use super::policy::Certificate;
 use super::progress::Progress;
 use super::redirect::{self, Method};
 use super::retry::retry;
-use super::transport::{Line, Transport};
+use super::transport::Transport;
 
 /// A registry that has answered.
 pub(super) struct Endpoint {
     base: Url,
-    line: Line,
+    lines: Lines,
     authorization: Authorization,
     timeouts: Timeouts,
     backoff: Backoff,
@@ -51,17 +53,20 @@ pub(super) struct Ask<'a, B> {
 impl Endpoint {
     /// Finds out which of `schemes` the registry speaks and what it wants to see.
     pub(super) async fn connect(
-        transport: &Transport,
+        transport: &Arc<Transport>,
         finder: &Arc<Finder>,
         registry: &str,
         schemes: &[&str],
         certificate: Certificate,
     ) -> Result<Self, Error> {
-        let line = transport.line(registry, certificate)?;
+        let host = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
+        let lines = Lines::new(transport, registry, host, certificate);
         let (timeouts, backoff) = (transport.timeouts, transport.backoff);
-        let (base, challenge) = retry(&backoff, async || find(&line, registry, schemes, timeouts.stall).await).await?;
-        let authorization = Authorization::new(registry, &base, &line.http, timeouts, finder, challenge);
-        Ok(Endpoint { base, line, authorization, timeouts, backoff, largest_body: AtomicU64::new(u64::MAX) })
+        let bases = bases(host, schemes)?;
+        let find = async || find(&lines, registry, &bases, timeouts.stall).await;
+        let (base, challenge) = retry(&backoff, find).await?;
+        let authorization = Authorization::new(registry, &base, &lines, timeouts, finder, challenge);
+        Ok(Endpoint { base, lines, authorization, timeouts, backoff, largest_body: AtomicU64::new(u64::MAX) })
     }
 
     /// The address of `path` below `/v2/`.
@@ -115,13 +120,12 @@ impl Endpoint {
         if answer.status() != StatusCode::UNAUTHORIZED || !self.is_own(answer.url()) {
             return Ok(answer);
         }
+        // Asking for a token needs a connection too.
+        let answer = answer.settled(ask.what).await?;
         let challenge = Challenge::of(answer.headers());
         match self.authorization.other_proof(ask.what, ask.access, challenge, &proof).await? {
             None => Ok(answer),
-            Some(proof) => {
-                answer.finish().await;
-                self.follow(url, ask, &proof).await
-            }
+            Some(proof) => self.follow(url, ask, &proof).await,
         }
     }
 
@@ -132,11 +136,11 @@ impl Endpoint {
     {
         let (mut url, mut hops) = (url.clone(), 0);
         loop {
-            let permit = self.line.permits.clone().acquire_owned().await.ok();
-            let request = (ask.build)(&self.line.http, url.clone())?;
-            let response = self.send_once(ask.what, proof, ask.progress, request).await?;
+            let turn = self.lines.to(&url)?.turn().await;
+            let request = (ask.build)(turn.http(), url.clone())?;
+            let response = self.send_once(ask.what, proof, ask.progress, turn.http(), request).await?;
             let next = redirect::next(ask.what, &response, ask.method, hops)?;
-            let answer = Answer::new(response, permit, self.timeouts.stall, proof.identity.clone());
+            let answer = Answer::new(response, turn, self.timeouts.stall, proof.identity.clone());
             match next {
                 None => return Ok(answer),
                 Some(next) => (url, hops) = (next, hops + 1),
@@ -150,13 +154,14 @@ impl Endpoint {
         what: &str,
         proof: &Proof,
         progress: Option<&Progress>,
+        http: &Client,
         request: RequestBuilder,
     ) -> Result<Response, Error> {
         let mut request = request.build().map_err(|error| Error::interrupted(what, &error))?;
         if let Some(value) = proof.value.clone().filter(|_| self.is_own(request.url())) {
             request.headers_mut().insert(AUTHORIZATION, value);
         }
-        let answer = self.watch(self.line.http.execute(request), progress).await;
+        let answer = self.watch(http.execute(request), progress).await;
         let answer = answer.ok_or_else(|| silent(what))?;
         answer.map_err(|error| Error::interrupted(what, &error))
     }
@@ -183,20 +188,27 @@ impl Endpoint {
     }
 }
 
+/// Where a registry can be, best first.
+fn bases(host: &str, schemes: &[&str]) -> Result<Vec<Url>, Error> {
+    let base = |scheme: &&str| {
+        let base = format!("{scheme}://{host}/v2/");
+        Url::parse(&base).map_err(|error| Error::Setup(format!("{base}: {error}")))
+    };
+    schemes.iter().map(base).collect()
+}
+
 /// The base address of a registry, and what it wants to see.
-async fn find(line: &Line, registry: &str, schemes: &[&str], patience: Duration) -> Result<(Url, Challenge), Error> {
-    let host = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
+async fn find(lines: &Lines, registry: &str, bases: &[Url], patience: Duration) -> Result<(Url, Challenge), Error> {
     let mut failures = Vec::new();
     let mut lasting = true;
-    for scheme in schemes {
-        let base = format!("{scheme}://{host}/v2/");
-        let base = Url::parse(&base).map_err(|error| Error::Setup(format!("{base}: {error}")))?;
-        match ping(line, &base, patience).await {
+    for base in bases {
+        let scheme = base.scheme();
+        match ping(&lines.to(base)?, base, patience).await {
             Ok(challenge) => {
                 if !failures.is_empty() {
                     tracing::warn!("speaking plain HTTP with {registry} ({})", failures.join("; "));
                 }
-                return Ok((base, challenge));
+                return Ok((base.clone(), challenge));
             }
             Err(Ping::Unreachable { why, is_lasting }) => {
                 failures.push(format!("{scheme}: {why}"));
@@ -219,13 +231,13 @@ enum Ping {
     Refused(Error),
 }
 
-async fn ping(line: &Line, base: &Url, patience: Duration) -> Result<Challenge, Ping> {
-    let permit = line.permits.clone().acquire_owned().await.ok();
-    let answer = timeout(patience, line.http.get(base.clone()).send()).await;
+async fn ping(line: &Arc<Line>, base: &Url, patience: Duration) -> Result<Challenge, Ping> {
+    let turn = line.clone().turn().await;
+    let answer = timeout(patience, turn.http().get(base.clone()).send()).await;
     let unreachable = |why: String, is_lasting| Ping::Unreachable { why, is_lasting };
     let answer = answer.map_err(|_| unreachable("no answer".to_owned(), false))?;
     let answer = answer.map_err(|error| unreachable(cause(&error), is_lasting(&error)))?;
-    let answer = Answer::new(answer, permit, patience, String::new());
+    let answer = Answer::new(answer, turn, patience, String::new());
     let found = match answer.status() {
         StatusCode::OK => Ok(Challenge::None),
         StatusCode::UNAUTHORIZED => Ok(Challenge::of(answer.headers())),
@@ -233,7 +245,7 @@ async fn ping(line: &Line, base: &Url, patience: Duration) -> Result<Challenge, 
             what: base.to_string(),
             status: status.as_u16(),
             why: "a registry answers 200 or 401".to_owned(),
-            retry_after: None,
+            retry_after: retry_after(answer.headers()),
         })),
     };
     answer.finish().await;

@@ -9,6 +9,7 @@ use super::Error;
 use super::answer::{Answer, MAX_ANSWER, silent};
 use super::auth::{Access, Challenge, Token};
 use super::credential::{Credential, Identity};
+use super::lines::Lines;
 use super::patience::Timeouts;
 use super::redirect::{self, Method};
 
@@ -17,7 +18,7 @@ const CLIENT_ID: &str = "silt";
 
 /// A token for `access` from where `challenge` says; `what` names what is being done.
 pub(super) async fn token(
-    http: &Client,
+    lines: &Lines,
     timeouts: &Timeouts,
     what: &str,
     realm: Url,
@@ -29,21 +30,24 @@ pub(super) async fn token(
     let mut url = realm.clone();
     let mut hops = 0;
     loop {
-        let request = request(http, &url, &realm, challenge, access, identity);
+        let turn = lines.to(&url)?.turn().await;
+        let request = request(turn.http(), &url, &realm, challenge, access, identity);
         let answer = tokio::time::timeout(timeouts.stall, request.send()).await.map_err(|_| silent(&what))?;
         let answer = answer.map_err(|error| Error::interrupted(&what, &error.without_url()))?;
         let method = if is_post(identity) { Method::Fixed } else { Method::Reading };
-        if let Some(next) = redirect::next(&what, &answer, method, hops)? {
+        let next = redirect::next(&what, &answer, method, hops)?;
+        let answer = Answer::new(answer, turn, timeouts.stall, identity.description());
+        if let Some(next) = next {
             if method == Method::Fixed && next.origin() != realm.origin() {
                 return Err(Error::protocol(
                     &what,
                     "it sends us to another host, which must not see the identity token",
                 ));
             }
+            answer.finish().await;
             (url, hops) = (next, hops + 1);
             continue;
         }
-        let answer = Answer::new(answer, None, timeouts.stall, identity.description());
         let answer = answer.expect(&what, &[StatusCode::OK]).await?;
         let bytes = answer.read(&what, MAX_ANSWER).await?;
         return Token::parse(&bytes).map_err(|why| Error::protocol(&what, why));

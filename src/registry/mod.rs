@@ -14,6 +14,8 @@ mod error;
 mod exchange;
 #[cfg(test)]
 mod fake;
+mod line;
+mod lines;
 mod login;
 mod names;
 mod patience;
@@ -60,7 +62,7 @@ type Place = OnceCell<Arc<Endpoint>>;
 pub struct Client {
     runtime: tokio::runtime::Runtime,
     policy: Policy,
-    transport: Transport,
+    transport: Arc<Transport>,
     finder: Arc<Finder>,
     endpoints: Mutex<BTreeMap<(String, Direction), Arc<Place>>>,
     found: Mutex<BTreeMap<Repository, Repository>>,
@@ -79,7 +81,7 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| Error::Setup(error.to_string()))?;
-        let transport = Transport::new(&policy)?;
+        let transport = Arc::new(Transport::new(&policy)?);
         Ok(Client {
             runtime,
             policy,

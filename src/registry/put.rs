@@ -5,7 +5,6 @@ use reqwest::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
 use super::answer::{Answer, silent};
-use super::policy::Certificate;
 use super::retry::retry;
 use super::{Client, Error};
 
@@ -18,15 +17,15 @@ pub(super) async fn put(client: &Client, url: &str, text: &str) -> Result<(), Er
     if address.scheme() != "https" {
         return Err(refused(&what, "a digest is sent to https:// addresses only"));
     }
-    let named = address.port().map_or(host.clone(), |port| format!("{host}:{port}"));
-    let line = client.transport.line(&named, Certificate::Verified)?;
+    let line = client.transport.line_of(&address)?;
     let stall = client.transport.timeouts.stall;
     retry(&client.transport.backoff, async || {
-        let request = line.http.put(address.clone()).header(CONTENT_TYPE, "text/plain").body(text.to_owned());
+        let turn = line.clone().turn().await;
+        let request = turn.http().put(address.clone()).header(CONTENT_TYPE, "text/plain").body(text.to_owned());
         let answer = timeout(stall, request.send()).await.map_err(|_| silent(&what))?;
         let answer = answer.map_err(|error| Error::interrupted(&what, &error.without_url()))?;
         let status = answer.status();
-        let answer = Answer::new(answer, None, stall, "no credentials were given".to_owned());
+        let answer = Answer::new(answer, turn, stall, "no credentials were given".to_owned());
         if status.is_success() {
             answer.finish().await;
             return Ok(());

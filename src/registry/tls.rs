@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::Error;
 use super::policy::{Certificate, Protocols};
-use super::trust::Trust;
+use super::trust::Identity;
 
 /// The protocols that we speak (RFC 7301), the preferred one first.
 fn offered(protocols: Protocols) -> Vec<Vec<u8>> {
@@ -20,10 +20,10 @@ fn offered(protocols: Protocols) -> Vec<Vec<u8>> {
     names.iter().map(|name| name.to_vec()).collect()
 }
 
-/// The configuration for a registry, as `trust` and `certificate` demand.
+/// The configuration for a host whose certificate one of `roots` must have signed, unless any is good, and which may see `identity`.
 pub(super) fn config(
-    trust: &Trust,
-    registry: &str,
+    roots: Arc<RootCertStore>,
+    identity: Option<&Identity>,
     certificate: Certificate,
     protocols: Protocols,
 ) -> Result<ClientConfig, Error> {
@@ -32,14 +32,14 @@ pub(super) fn config(
     let builder =
         ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(failed)?;
     let builder = match certificate {
-        Certificate::Verified => builder.with_root_certificates(trust.roots(registry)),
+        Certificate::Verified => builder.with_root_certificates(roots),
         Certificate::Any => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
     };
-    let mut config = match trust.identity(registry) {
+    let mut config = match identity {
         None => builder.with_no_client_auth(),
         Some(identity) => builder
             .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
-            .map_err(|error| Error::Setup(format!("--registry-client-cert {registry}: {error}")))?,
+            .map_err(|error| Error::Setup(format!("--registry-client-cert: {error}")))?,
     };
     config.alpn_protocols = offered(protocols);
     Ok(config)

@@ -1,4 +1,4 @@
-//! HTTP: one reqwest client and so one pool of connections a registry, on a rustls configuration of our own.
+//! HTTP: reqwest on a rustls configuration of our own, and one line of connections a host.
 //!
 //! reqwest's default client is never used: where there are no certificate files, as in an image made from scratch, building it
 //! fails even for plain HTTP. HTTP/2 where a registry offers it, with windows that its flow control does not fill, and with pings:
@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::Url;
-use tokio::sync::Semaphore;
 
 use super::Error;
 use super::error::cause;
+use super::line::Line;
 use super::names::Names;
 use super::patience::{Backoff, Timeouts};
 use super::policy::{Certificate, Policy, Protocols, canonical};
@@ -39,14 +39,7 @@ pub(super) struct Transport {
     proxies: Proxies,
     trust: Trust,
     names: Names,
-    lines: Mutex<BTreeMap<(String, Certificate), Line>>,
-}
-
-/// The connections to one registry, and the permits to use one of them.
-#[derive(Clone)]
-pub(super) struct Line {
-    pub(super) http: reqwest::Client,
-    pub(super) permits: Arc<Semaphore>,
+    lines: Mutex<BTreeMap<(String, String, Certificate), Arc<Line>>>,
 }
 
 impl Transport {
@@ -66,17 +59,26 @@ impl Transport {
         })
     }
 
-    /// The line to a registry, the same for all who want the same.
-    pub(super) fn line(&self, registry: &str, certificate: Certificate) -> Result<Line, Error> {
+    /// The line to `host` (`host[:port]`), which is the registry or a place that it sends us to; the same for all who want the same.
+    /// Such a place is trusted as the registry is, but what we show to the registry is not shown there.
+    pub(super) fn line(&self, registry: &str, host: &str, certificate: Certificate) -> Result<Arc<Line>, Error> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (canonical(registry), certificate);
+        let key = (canonical(registry), canonical(host), certificate);
         if let Some(line) = lines.get(&key) {
             return Ok(line.clone());
         }
-        let permits = Arc::new(Semaphore::new(self.connections));
-        let line = Line { http: self.client(&key.0, certificate)?, permits };
+        let tls =
+            tls::config(self.trust.roots(&key.0, &key.1), self.trust.identity(&key.1), certificate, self.protocols)?;
+        let clients = (0..self.connections).map(|_| self.client(tls.clone())).collect::<Result<_, _>>()?;
+        let line = Line::new(clients);
         lines.insert(key, line.clone());
         Ok(line)
+    }
+
+    /// The line to where an address is that no registry sent us to.
+    pub(super) fn line_of(&self, url: &Url) -> Result<Arc<Line>, Error> {
+        let host = host_and_port(url);
+        self.line(&host, &host, Certificate::Verified)
     }
 
     /// The same trust, names and proxies, for those who look for credentials.
@@ -84,17 +86,18 @@ impl Transport {
         let proxies = self.proxies.clone();
         Ok(Network {
             names: Arc::new(self.names.clone()),
-            tls: tls::config(&self.trust, "", Certificate::Verified, Protocols::Http1)?,
+            tls: tls::config(self.trust.roots("", ""), None, Certificate::Verified, Protocols::Http1)?,
             proxy: Some(reqwest::Proxy::custom(move |url: &Url| proxies.of(url).cloned())),
             user_agent: self.user_agent.clone(),
         })
     }
 
-    fn client(&self, registry: &str, certificate: Certificate) -> Result<reqwest::Client, Error> {
+    fn client(&self, tls: rustls::ClientConfig) -> Result<reqwest::Client, Error> {
         let proxies = self.proxies.clone();
         let builder = reqwest::Client::builder()
             .user_agent(&self.user_agent)
-            .tls_backend_preconfigured(tls::config(&self.trust, registry, certificate, self.protocols)?)
+            .tls_backend_preconfigured(tls)
+            .pool_max_idle_per_host(1)
             .dns_resolver(self.names.clone())
             .connect_timeout(self.timeouts.connect)
             .tcp_nodelay(true)
@@ -107,4 +110,10 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none());
         builder.build().map_err(|error| Error::Setup(cause(&error)))
     }
+}
+
+/// The host of an address, with its port where that is not the usual one.
+pub(super) fn host_and_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or(host.to_owned(), |port| format!("{host}:{port}"))
 }

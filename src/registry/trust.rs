@@ -59,14 +59,21 @@ impl Trust {
         Ok(Trust { roots: Arc::new(roots), for_host, identities })
     }
 
-    /// The authorities for a registry.
-    pub(super) fn roots(&self, registry: &str) -> Arc<RootCertStore> {
-        self.for_host.get(registry).unwrap_or(&self.roots).clone()
+    /// The authorities for a host that belongs to a registry, or is that: those named for either.
+    pub(super) fn roots(&self, registry: &str, host: &str) -> Arc<RootCertStore> {
+        match (self.for_host.get(registry), self.for_host.get(host)) {
+            (Some(own), Some(other)) if !Arc::ptr_eq(own, other) => {
+                let mut both = RootCertStore::clone(own);
+                both.extend(other.roots.iter().cloned());
+                Arc::new(both)
+            }
+            (own, other) => own.or(other).unwrap_or(&self.roots).clone(),
+        }
     }
 
-    /// What we show to a registry.
-    pub(super) fn identity(&self, registry: &str) -> Option<&Identity> {
-        self.identities.get(registry)
+    /// What we show to a host.
+    pub(super) fn identity(&self, host: &str) -> Option<&Identity> {
+        self.identities.get(host)
     }
 }
 
@@ -164,7 +171,7 @@ mod tests {
 
     fn read(authorities: &Authorities) -> Result<usize, String> {
         let trust = Trust::read(authorities, &BTreeMap::new(), &BTreeMap::new());
-        trust.map(|trust| trust.roots("r").len()).map_err(|error| error.to_string())
+        trust.map(|trust| trust.roots("r", "r").len()).map_err(|error| error.to_string())
     }
 
     /// PEM of an authority that a public list has: none is made here, since only the form matters.
@@ -214,7 +221,9 @@ mod tests {
         let authorities = Authorities { file: Some(file), ..Authorities::default() };
         let certificates = BTreeMap::from([("r.io".to_owned(), vec![more.clone()])]);
         let trust = Trust::read(&authorities, &certificates, &BTreeMap::new()).expect("read");
-        assert_eq!((trust.roots("r.io").len(), trust.roots("other.io").len()), (2, 1));
+        let count = |registry, host| trust.roots(registry, host).len();
+        assert_eq!((count("r.io", "r.io"), count("other.io", "other.io")), (2, 1));
+        assert_eq!((count("r.io", "blobs.io"), count("blobs.io", "r.io")), (2, 2));
         fs::write(&more, "").expect("emptied");
         let error = Trust::read(&authorities, &certificates, &BTreeMap::new()).err().expect("empty").to_string();
         assert!(error.contains("--registry-certificate r.io"), "{error}");

@@ -3,7 +3,7 @@
 //! It is filled from what unpacking wrote and then follows each diff, so it never needs a walk of its own. What it says of
 //! a path that no diff looked at is what the disk held when it was last looked at.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use silt_watcher::{Directories, Inode};
 
@@ -20,6 +20,8 @@ pub struct Baseline {
     tree: Tree,
     names: HashMap<Inode, Names>,
     newest: Timestamp,
+    /// Foreign directories that the image must have all the same.
+    claimed: BTreeSet<RootPath>,
 }
 
 /// By what they say of the tree: one that was newer and forgot it is not another.
@@ -70,6 +72,20 @@ impl Baseline {
         }
     }
 
+    /// Has the next diff that looks at `path` put it, if it is a directory that no layer brought. Whether it is one.
+    pub fn claim(&mut self, path: &RootPath) -> bool {
+        let is_foreign = self.tree.get(path).is_some_and(|node| node.foreign && node.entry.is_directory());
+        if is_foreign && !path.is_root() {
+            self.claimed.insert(path.clone());
+        }
+        is_foreign && !path.is_root()
+    }
+
+    /// Whether a step claimed `path`.
+    pub(super) fn is_claimed(&self, path: &RootPath) -> bool {
+        self.claimed.contains(path)
+    }
+
     /// Follows `diff`, so that the record says of each path that was looked at what the disk holds. `contents` are the
     /// digests of the files that it puts; a file without one is later told by inode and `ctime` alone.
     pub fn apply(&mut self, diff: Diff, contents: &Contents) {
@@ -87,6 +103,7 @@ impl Baseline {
 
     fn set(&mut self, path: RootPath, node: Node) {
         let inode = node.inode;
+        self.claimed.remove(&path);
         self.newest = self.newest.max(node.ctime);
         if let Some(old) = self.tree.insert(path.clone(), node) {
             self.drop_name(old.inode, &path);

@@ -88,7 +88,9 @@ impl Judge<'_> {
 
     fn is_directory_changed(&self, path: &RootPath, node: &Node) -> bool {
         let Some(old) = self.old(path) else { return !path.is_root() };
-        !same_attributes(&old.entry, &node.entry) || (old.foreign && !path.is_root() && old.inode != node.inode)
+        !same_attributes(&old.entry, &node.entry)
+            || self.baseline.is_claimed(path)
+            || (old.foreign && !path.is_root() && old.inode != node.inode)
     }
 
     fn group(&mut self, group: &Group<'_>, seen: &Seen) -> Result<()> {

@@ -273,6 +273,19 @@ fn foreign_files_are_told_by_inode_and_ctime() {
 }
 
 #[test]
+fn a_claimed_directory_that_no_layer_brought_is_put_once() {
+    let mut fixture = Fixture::new("mkdir -p f/g; echo 1 > f/g/b; mkdir own");
+    fixture.make_foreign("f");
+    let claims = ["f/g", "f/g/b", "own", "none", ""].map(|name| fixture.baseline.claim(&path(name)));
+    assert_eq!(claims, [true, false, false, false, false]);
+    let first = fixture.diff(&["f/g"]);
+    assert_eq!(render(&first.changes), ["put /f", "put /f/g"]);
+    fixture.baseline.apply(first, &Contents::new());
+    assert!(!fixture.node("f/g").foreign && fixture.node("f/g/b").foreign);
+    assert_eq!(render(&fixture.diff(&["f/g"]).changes), Vec::<String>::new());
+}
+
+#[test]
 fn what_no_layer_has_is_not_removed() {
     let mut fixture = Fixture::new("mkdir -p f/g; echo 1 > f/a; mkdir h; echo 1 > h/base");
     fixture.make_foreign("f");

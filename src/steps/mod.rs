@@ -43,6 +43,8 @@ pub enum Touched {
     Nothing,
     /// These paths and no others: what was written, and the directories made on the way. Never empty.
     Paths(BTreeSet<RootPath>),
+    /// Nothing, but this directory must be in the image, whether or not a layer brought it so far.
+    Directory(RootPath),
     /// Anything: a command ran.
     Unknown,
 }

@@ -20,7 +20,7 @@ pub(super) fn workdir(state: &mut StageState, root: &Root, word: &str) -> Result
     let path = state.path(&dir)?;
     let made = make(state, root, &path)?;
     state.config.config.working_dir = format!("/{}", String::from_utf8_lossy(path.as_bytes()));
-    Ok(if made.is_empty() { Touched::Nothing } else { Touched::Paths(made) })
+    Ok(if made.is_empty() { Touched::Directory(root.resolve(path.as_bytes())?) } else { Touched::Paths(made) })
 }
 
 /// Makes the directory `path` of the image for the stage's user; returns what was missing.

@@ -15,7 +15,7 @@ use tar_core::EntryType;
 use tar_core::parse::{Limits, ParseEvent, ParsedEntry, Parser};
 
 use super::{BlobDir, Error};
-use crate::codec::{self, Encoding, Level};
+use crate::codec::{self, Encoding, Packing};
 use crate::oci::{
     Algorithm, Compression, ConfigFile, Descriptor, Digest, Format, Hasher, Image, MAX_DOCUMENT, Manifest, MediaType,
     Platform,
@@ -215,7 +215,8 @@ impl<'a> Archive<'a> {
         let mut writer = blobs.writer()?;
         let (compression, contents) = match encoding {
             Encoding::Plain => {
-                let mut gzip = codec::gzip(&mut writer, Level::default());
+                let mut gzip =
+                    codec::Encoder::new(&mut writer, Packing::default(), codec::threads()).map_err(failed)?;
                 let contents = hash(diff_id.algorithm(), source, &mut gzip).map_err(failed)?;
                 gzip.finish().map_err(failed)?;
                 (Compression::Gzip, contents)
@@ -338,7 +339,7 @@ mod tests {
         let blobs = BlobDir::create(&dir.path().join("one")).expect("a store");
         let mut image = Image::scratch(&Platform::host());
         image.format = Format::Docker;
-        let mut gzip = codec::gzip(Vec::new(), Level::default());
+        let mut gzip = codec::Encoder::new(Vec::new(), Packing::default(), 1).expect("an encoder");
         gzip.write_all(b"layer").expect("written");
         let bytes = gzip.finish().expect("gzip");
         let digest = blobs.insert(&bytes).expect("stored");

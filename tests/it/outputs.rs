@@ -130,3 +130,24 @@ fn the_program_is_static() {
     let said = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
     assert!(said.contains("statically linked") || said.contains("not a dynamic executable"), "{said}");
 }
+
+#[test]
+fn layers_are_compressed_as_asked() {
+    let registry = Registry::start();
+    let name = registry.name("zstd:1");
+    let asked = ["--compression=zstd".to_owned(), "--compression-level=7".to_owned(), format!("--destination={name}")];
+    let built = build().args(asked).succeed();
+    let accept = "application/vnd.oci.image.manifest.v1+json";
+    let (_, manifest) = registry.get("/v2/zstd/manifests/1", accept);
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let types: Vec<_> =
+        manifest["layers"].as_array().unwrap().iter().rev().take(2).map(|layer| &layer["mediaType"]).collect();
+    assert_eq!(types, ["application/vnd.oci.image.layer.v1.tar+zstd"; 2]);
+    let engine = Engine::new();
+    let script = ["run", "--rm", "--network=host", "--tls-verify=false", &name, "cat", "/made", "/context/dir/b"];
+    assert_eq!(run(engine.podman().args(script)), "made\nb");
+    assert!(built.root().join("made").exists());
+    let refused = build().args(["--compression=zstd", "--image-format=docker", "--no-push"]);
+    refused.fail(1, &["--compression=zstd", "--image-format=docker"]);
+    build().args(["--compression-level=10", "--no-push"]).fail(1, &["--compression-level=10", "1 to 9"]);
+}

@@ -142,7 +142,8 @@ impl Replay {
     }
 
     fn put_on_copy(&mut self, changes: &ChangeSet) -> anyhow::Result<layer::Layer> {
-        let options = layer::Options { level: codec::Level::new(1).expect("a level"), ..layer::Options::default() };
+        let packing = codec::Packing::Gzip(codec::Level::new(1).expect("a level"));
+        let options = layer::Options { packing, ..layer::Options::default() };
         let mut blob = Vec::new();
         let layer = layer::write(&self.root, changes, &options, &mut blob)?;
         layer::check(codec::decode(&blob[..])?)?;

@@ -8,7 +8,7 @@ mod build;
 mod place;
 mod registry;
 
-pub use build::{CacheFlags, ImageFormat, OutputFlags, SnapshotFlags, SnapshotMode, SourceFlags};
+pub use build::{CacheFlags, Compression, ImageFormat, OutputFlags, SnapshotFlags, SnapshotMode, SourceFlags};
 pub use place::{LogFlags, OwnFlags, PlaceFlags, Recorder, UnusedFlags};
 pub use registry::{PullFlags, PushFlags, RetryFlags};
 

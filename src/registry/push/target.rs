@@ -110,11 +110,13 @@ impl<'a> Target<'a> {
         let url = self.endpoint.url(&format!("{}/blobs/{}", self.repository.name(), blob.digest));
         let answer = self.endpoint.get(what, &self.access, &url, |http, url| http.head(url)).await?;
         let size = answer.header(CONTENT_LENGTH.as_str()).and_then(|text| text.parse::<u64>().ok());
-        match answer.status() {
-            StatusCode::OK => Ok(size.is_none_or(|size| size == blob.size)),
-            status if status.is_client_error() && !is_passing(status) => Ok(false),
-            _ => answer.expect(what, &[]).await.map(|_| false),
-        }
+        let has = match answer.status() {
+            StatusCode::OK => size.is_none_or(|size| size == blob.size),
+            status if status.is_client_error() && !is_passing(status) => false,
+            _ => return answer.expect(what, &[]).await.map(|_| false),
+        };
+        answer.finish().await;
+        Ok(has)
     }
 
     /// Asks for a blob of another repository. A registry that does not let us is asked for an ordinary upload.

@@ -74,7 +74,9 @@ impl Unpacker<'_> {
     pub(super) fn make_way(&mut self, path: &RootPath, entry: &Entry) -> io::Result<Ground> {
         let blocked = self.root.is_protected(path) || (!entry.is_directory() && self.root.holds_protected(path));
         if blocked {
-            self.skipped.push(Skipped::Protected(path.clone()));
+            let is_itself = !entry.is_directory() && self.root.protected().contains(path);
+            let skipped = if is_itself { Skipped::Replacement } else { Skipped::Protected };
+            self.skipped.push(skipped(path.clone()));
             return Ok(Ground::Kept);
         }
         match self.tree.get(path) {

@@ -91,6 +91,8 @@ pub enum Refusal {
 pub enum Skipped {
     /// An entry or a whiteout for a protected path, or one that would have taken a protected path with it.
     Protected(RootPath),
+    /// What is no directory, for a protected path itself.
+    Replacement(RootPath),
     /// A device node that we may not make (`mknod(2)` needs `CAP_MKNOD`).
     Device(RootPath),
     /// An extended attribute that the file system or our privileges do not allow.

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
@@ -77,9 +77,17 @@ fn renew(dir: &Path, data: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Res
         fs::remove_file(data).with_context(|| format!("remove {}", data.display()))?;
     }
     let source = ["filled/shown", "filled"].map(|name| new.path().join(name)).into_iter().find(|path| path.is_dir());
-    match fs::rename(source.context("a cache begins with a directory")?, data) {
-        Err(why) if why.kind() != io::ErrorKind::DirectoryNotEmpty => Err(why).context("begin a cache"),
-        _ => Ok(()),
+    place(&source.context("a cache begins with a directory")?, data).context("begin a cache")
+}
+
+/// Gives a new cache its name, unless another build was faster: its directory may be empty and yet in use.
+fn place(new: &Path, data: &Path) -> io::Result<()> {
+    match renameat_with(CWD, new, CWD, data, RenameFlags::NOREPLACE) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        // A file system that cannot say so.
+        Err(Errno::INVAL | Errno::NOSYS) if fs::symlink_metadata(data).is_ok() => Ok(()),
+        Err(Errno::INVAL | Errno::NOSYS) => fs::rename(new, data),
+        Err(why) => Err(why.into()),
     }
 }
 
@@ -177,6 +185,20 @@ mod tests {
         drop(locked);
         let private = take(dir.path(), "a", Sharing::Private);
         assert!(!is_free(&private, FlockOperation::NonBlockingLockExclusive));
+    }
+
+    #[test]
+    fn one_that_another_build_began_meanwhile_stays() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let [new, data] = ["new", "data"].map(|name| dir.path().join(name));
+        fs::create_dir(&new).expect("mkdir");
+        fs::create_dir(&data).expect("mkdir");
+        let used = rustix::fs::stat(&data).expect("stat").st_ino;
+        place(&new, &data).expect("placed");
+        assert_eq!(rustix::fs::stat(&data).expect("stat").st_ino, used);
+        fs::remove_dir(&data).expect("rmdir");
+        place(&new, &data).expect("placed");
+        assert!(data.is_dir() && !new.exists());
     }
 
     #[test]

@@ -95,7 +95,8 @@ fn members_replace_what_is_there_and_directories_merge() {
 #[test]
 fn what_is_no_archive_is_copied() {
     let gz = |data: &[u8]| {
-        let mut encoder = crate::codec::gzip(Vec::new(), crate::codec::Level::default());
+        let mut encoder =
+            crate::codec::Encoder::new(Vec::new(), crate::codec::Packing::default(), 1).expect("an encoder");
         encoder.write_all(data).expect("write");
         encoder.finish().expect("finish")
     };

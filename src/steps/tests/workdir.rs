@@ -28,11 +28,12 @@ fn paths_are_relative_to_the_last_one() {
 #[test]
 fn missing_directories_are_made_for_the_user() {
     let mut fixture = Fixture::new().users().root(&["d there :700"]);
-    assert_eq!(fixture.run("WORKDIR /there"), Touched::Nothing);
+    let asked = |name: &str| Touched::Directory(RootPath::clean(name).expect("path"));
+    assert_eq!(fixture.run("WORKDIR /there"), asked("there"));
     assert_eq!(fixture.run("WORKDIR new"), paths(&["there/new"]));
     assert_eq!(fixture.run("USER app\nWORKDIR /x/y"), paths(&["x", "x/y"]));
     assert_eq!(fixture.run("USER 7\nWORKDIR /z"), paths(&["z"]));
-    assert_eq!(fixture.run("WORKDIR /"), Touched::Nothing);
+    assert_eq!(fixture.run("WORKDIR /"), asked(""));
     let expected = ["700 0:0 there/", "755 0:0 there/new/", "755 1000:1001 x/", "755 1000:1001 x/y/", "755 7:7 z/"];
     assert_eq!(fixture.tree()[3..], expected);
 }

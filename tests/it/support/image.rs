@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use silt::{codec, layer};
 
 use super::{bases, run};
@@ -48,8 +49,41 @@ pub fn unpack(from: &str) -> Unpacked {
     let dir = in_memory();
     let layout = format!("{}:latest", dir.path().join("layout").display());
     copy(from, &format!("oci:{layout}"));
+    without_zstd(&dir.path().join("layout"));
     run(Command::new("umoci").args(["raw", "unpack", "--image", &layout]).arg(dir.path().join("rootfs")));
     Unpacked { dir }
+}
+
+/// Compresses zstd layers of a layout with gzip, since this umoci cannot read them.
+fn without_zstd(layout: &Path) {
+    let replace = |document: &mut Value, digest: &str, data: &[u8]| {
+        let hash = Sha256::digest(data).iter().fold("sha256:".to_owned(), |hex, byte| format!("{hex}{byte:02x}"));
+        fs::write(blob_path(layout, &hash), data).unwrap();
+        for descriptor in document.as_array_mut().unwrap().iter_mut().filter(|found| found["digest"] == digest) {
+            descriptor["digest"] = hash.clone().into();
+            descriptor["size"] = data.len().into();
+        }
+    };
+    let mut manifest = manifest(layout);
+    let zstd = |layer: &Value| layer["mediaType"].as_str().unwrap().ends_with("+zstd");
+    let layers: Vec<Value> =
+        manifest["layers"].as_array().unwrap().iter().filter(|layer| zstd(layer)).cloned().collect();
+    for digest in layers.iter().map(|layer| layer["digest"].as_str().unwrap()) {
+        let blob = layout.join("gzip");
+        let pipe = format!("zstd -dcq {} | gzip -1 > {}", blob_path(layout, digest).display(), blob.display());
+        run(Command::new("bash").args(["-euo", "pipefail", "-c", &pipe]));
+        replace(&mut manifest["layers"], digest, &fs::read(blob).unwrap());
+    }
+    if layers.is_empty() {
+        return;
+    }
+    for layer in manifest["layers"].as_array_mut().unwrap() {
+        layer["mediaType"] = layer["mediaType"].as_str().unwrap().replace("+zstd", "+gzip").into();
+    }
+    let mut index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let old = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
+    replace(&mut index["manifests"], &old, &serde_json::to_vec(&manifest).unwrap());
+    fs::write(layout.join("index.json"), serde_json::to_vec(&index).unwrap()).unwrap();
 }
 
 /// A new directory in memory where there is room, since a tree of 200,000 files costs a disk minutes.
@@ -111,7 +145,8 @@ pub fn blob_path(layout: &Path, digest: &str) -> PathBuf {
 
 /// The names in a tar, as GNU tar reads them.
 fn names(tar: &Path) -> Vec<String> {
-    let listing = run(Command::new("tar").args(["--list", "--gzip", "--quoting-style=escape", "--file"]).arg(tar));
+    let listing =
+        run(Command::new("tar").args(["--list", "--auto-compress", "--quoting-style=escape", "--file"]).arg(tar));
     listing.lines().map(str::to_owned).collect()
 }
 

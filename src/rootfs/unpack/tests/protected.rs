@@ -45,10 +45,6 @@ fn assert_protected_stand(fixture: &Fixture) {
     }
 }
 
-fn skipped(paths: &[&str]) -> Vec<Skipped> {
-    paths.iter().map(|p| Skipped::Protected(path(p))).collect()
-}
-
 #[test]
 fn protected_paths_are_left_out() {
     let fixture = inhabited();
@@ -63,9 +59,18 @@ fn protected_paths_are_left_out() {
         .symlink("var/run", "/run")
         .file("fine", "x");
     let (tree, left_out) = unpack(&fixture, &[layer]).expect("unpacks");
-    let expected =
-        ["kaniko", "kaniko/executor", "kaniko/executor", "etc/resolv.conf", "etc/resolv.conf", "kaniko", "var/run"];
-    assert_eq!(left_out, skipped(&expected));
+    let protected = |name| Skipped::Protected(path(name));
+    let replacement = |name| Skipped::Replacement(path(name));
+    let expected = [
+        protected("kaniko"),
+        protected("kaniko/executor"),
+        protected("kaniko/executor"),
+        replacement("etc/resolv.conf"),
+        protected("etc/resolv.conf"),
+        protected("kaniko"),
+        protected("var/run"),
+    ];
+    assert_eq!(left_out, expected);
     assert!(tree.get(&path("kaniko")).is_none());
     assert!(tree.get(&path("fine")).is_some_and(|node| !node.foreign));
 }

@@ -10,11 +10,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, renameat};
+use rustix::fs::{AtFlags, CWD, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{After, MEMORY, What, discard, is_link_to, open_directory, path_of, path_through};
+use super::{After, MEMORY, What, discard, is_link_to, open_directory, path_through};
 
 const NAME: &str = "lent.json";
 
@@ -25,7 +25,7 @@ pub(super) struct Record {
     parent: OsString,
     name: OsString,
     /// Where what stood there is; `None` if nothing did.
-    shadow: Option<OsString>,
+    shadow: Option<Attic>,
     /// Where what was lent came from and goes back to.
     origin: Option<OsString>,
     /// Whether it goes back.
@@ -38,6 +38,25 @@ pub(super) struct Record {
     trash: OsString,
 }
 
+/// Where something waits until the step is over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Attic {
+    /// In our directory, by its path.
+    Ours(OsString),
+    /// Beside the target, under this name: our directory is on another file system.
+    Beside(OsString),
+}
+
+impl Attic {
+    /// The directory and the name in it, where `parent` is that of the target.
+    fn at<'a>(&'a self, parent: BorrowedFd<'a>) -> (BorrowedFd<'a>, &'a OsStr) {
+        match self {
+            Attic::Ours(path) => (CWD, path),
+            Attic::Beside(name) => (parent, name),
+        }
+    }
+}
+
 impl Record {
     /// Nothing stands at `name` in `parent` so far.
     pub(super) fn new(parent: PathBuf, name: OsString, stubs: Vec<PathBuf>, trash: PathBuf) -> Self {
@@ -47,8 +66,8 @@ impl Record {
     }
 
     /// Something stands there, and goes to `attic` meanwhile.
-    pub(super) fn shadows(&mut self, attic: PathBuf) {
-        self.shadow = Some(attic.into());
+    pub(super) fn shadows(&mut self, attic: Attic) {
+        self.shadow = Some(attic);
     }
 
     /// Says what will stand there; `memory` is the number of the file in memory, if there can be one.
@@ -81,8 +100,8 @@ impl Record {
 
     /// Moves away what stands there, within its file system if it cannot go to the attic.
     pub(super) fn set_aside(&self, parent: BorrowedFd<'_>) -> io::Result<()> {
-        let Some(shadow) = &self.shadow else { return Ok(()) };
-        renameat(parent, self.name(), CWD, shadow.as_os_str()).map_err(|why| {
+        let Some((dir, name)) = self.shadow.as_ref().map(|attic| attic.at(parent)) else { return Ok(()) };
+        renameat(parent, self.name(), dir, name).map_err(|why| {
             let why = io::Error::from(why);
             io::Error::new(why.kind(), format!("what stands there cannot be moved away: {why}"))
         })
@@ -93,13 +112,13 @@ impl Record {
         if let Some(memory) = self.memory() {
             remove_file(memory)?;
         }
-        let shadow = self.shadow.as_deref().map(Path::new);
-        if shadow.is_some_and(|shadow| fs::symlink_metadata(shadow).is_err()) {
+        let shadow = self.shadow.as_ref().map(|attic| attic.at(parent));
+        if shadow.is_some_and(|(dir, name)| statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).is_err()) {
             return Ok(());
         }
         self.take(parent)?;
         match shadow {
-            Some(shadow) => match renameat(CWD, shadow, parent, self.name()) {
+            Some((dir, name)) => match renameat(dir, name, parent, self.name()) {
                 // The step removed the directory.
                 Err(Errno::NOENT) => Ok(()),
                 restored => Ok(restored?),
@@ -145,10 +164,12 @@ impl Journal {
 
     /// Where the `number`th target's old content goes: to our directory if that is on the file system of the target's `parent`,
     /// otherwise beside it.
-    pub(super) fn attic(&self, number: usize, parent: &OwnedFd) -> io::Result<PathBuf> {
+    pub(super) fn attic(&self, number: usize, parent: &OwnedFd) -> io::Result<Attic> {
         let is_ours = fs::metadata(&self.own)?.dev() == fs::metadata(path_through(parent))?.dev();
-        let dir = if is_ours { self.own.clone() } else { path_of(parent)? };
-        Ok(dir.join(format!("{}{number}", if is_ours { "shadow-" } else { ".silt-shadow-" })))
+        Ok(match is_ours {
+            true => Attic::Ours(self.own.join(format!("shadow-{number}")).into()),
+            false => Attic::Beside(format!(".silt-shadow-{number}").into()),
+        })
     }
 
     /// Where what stands in its place at the end goes, if it is a directory.
@@ -192,12 +213,21 @@ pub fn recover(own: &Path) -> io::Result<Vec<String>> {
 fn recover_one(record: &Record) -> io::Result<()> {
     match open_directory(Path::new(&record.parent)) {
         Ok(parent) => record.undo(parent.as_fd())?,
-        Err(Errno::NOENT | Errno::NOTDIR) => record.memory().map_or(Ok(()), remove_file)?,
+        // The step put a link there, or nothing.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => record.memory().map_or(Ok(()), remove_file)?,
         Err(why) => return Err(why.into()),
     }
-    // A directory that holds something else by now stays.
-    record.stubs.iter().rev().for_each(|stub| drop(fs::remove_dir(stub)));
+    record.stubs.iter().rev().for_each(|stub| remove_stub(Path::new(stub)));
     Ok(())
+}
+
+/// Removes a directory that was made on the way. One that holds something else by now stays, and so does what is behind a link.
+fn remove_stub(stub: &Path) {
+    if let (Some(parent), Some(name)) = (stub.parent(), stub.file_name())
+        && let Ok(parent) = open_directory(parent)
+    {
+        let _ = unlinkat(parent, name, AtFlags::REMOVEDIR);
+    }
 }
 
 /// Whether anything is in place, for tests of what is left.

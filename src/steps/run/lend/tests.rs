@@ -166,6 +166,29 @@ fn a_target_on_another_file_system_than_ours_is_shadowed_in_its_place() {
     });
     assert_eq!(report, Ok(Outcome::Exited(0)));
     assert_eq!(names(&scene), before);
+    let report = around(&spec, || {
+        fs::rename(scene.path("root/etc"), scene.path("root/moved")).expect("rename");
+        Ok(Outcome::Exited(0))
+    });
+    assert_eq!(report, Ok(Outcome::Exited(0)));
+    fs::rename(scene.path("root/moved"), scene.path("root/etc")).expect("rename");
+    assert_eq!(names(&scene), before, "also where the step moved it");
+}
+
+#[test]
+fn what_a_killed_step_made_a_link_leads_nobody_out_of_the_root() {
+    let scene = Scene::new();
+    fs::create_dir_all(scene.path("outside/secrets")).expect("mkdir");
+    fs::write(scene.path("outside/here"), "not the image's").expect("write");
+    let lent = Lent::make(&scene.spec(vec![secret("/etc/here"), secret("/run/secrets/a")])).expect("in place");
+    for name in ["etc", "run"] {
+        fs::remove_dir_all(scene.path("root").join(name)).expect("remove");
+        symlink(scene.path("outside"), scene.path("root").join(name)).expect("symlink");
+    }
+    std::mem::forget(lent);
+    assert_eq!(recover(&scene.path("own")).expect("recovered"), Vec::<String>::new());
+    assert_eq!(fs::read_to_string(scene.path("outside/here")).expect("untouched"), "not the image's");
+    assert!(scene.path("outside/secrets").is_dir());
 }
 
 #[test]

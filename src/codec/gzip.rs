@@ -1,0 +1,194 @@
+//! gzip on several threads: one member (RFC 1952) of blocks that are compressed each for itself and follow in order.
+//!
+//! A block may refer to the 32 KiB before it, which are known without compressing them, and ends at a byte (an empty stored block,
+//! RFC 1951). Blocks have one size, so the bytes are the same whoever compresses them; a stream of one block is compressed at once,
+//! on the writing thread. Memory is bounded by a few blocks a thread.
+
+use std::collections::VecDeque;
+use std::io::{Error, Result, Write};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+use super::encode::Level;
+
+/// Bytes of the input in a block.
+const BLOCK: usize = 1 << 18;
+
+/// How far back a block may refer: the window of RFC 1951.
+const WINDOW: usize = 1 << 15;
+
+/// Deflate, no flags, no time, no extra flags, an unknown system.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+
+/// The stream so far: what is not yet a whole block, and the blocks under way.
+pub(super) struct Gzip<W: Write> {
+    sink: W,
+    level: Level,
+    threads: usize,
+    block: Vec<u8>,
+    window: Vec<u8>,
+    crc: Crc,
+    begun: bool,
+    under_way: VecDeque<Receiver<Result<Packed>>>,
+    workers: Option<Workers>,
+}
+
+/// A block to compress.
+struct Job {
+    block: Vec<u8>,
+    window: Vec<u8>,
+    end: FlushCompress,
+    done: SyncSender<Result<Packed>>,
+}
+
+/// A block that is compressed.
+struct Packed {
+    bytes: Vec<u8>,
+    crc: Crc,
+}
+
+impl<W: Write> Gzip<W> {
+    pub(super) fn new(sink: W, level: Level, threads: usize) -> Self {
+        Gzip {
+            sink,
+            level,
+            threads,
+            block: Vec::new(),
+            window: Vec::new(),
+            crc: Crc::new(),
+            begun: false,
+            under_way: VecDeque::new(),
+            workers: None,
+        }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        if self.block.len() == BLOCK {
+            self.pass_on()?;
+        }
+        let taken = bytes.len().min(BLOCK - self.block.len());
+        self.block.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    pub(super) fn finish(mut self) -> Result<W> {
+        let (block, window) = (std::mem::take(&mut self.block), std::mem::take(&mut self.window));
+        while let Some(next) = self.under_way.pop_front() {
+            self.put(next)?;
+        }
+        let mut packer = Packer::new(self.level);
+        let last = packer.pack(&block, &window, FlushCompress::Finish)?;
+        self.append(&last)?;
+        let (sum, amount) = (self.crc.sum().to_le_bytes(), self.crc.amount().to_le_bytes());
+        self.sink.write_all(&[sum, amount].concat())?;
+        Ok(self.sink)
+    }
+
+    /// Gives a whole block, which others follow, to a worker, and takes what is ready from the oldest if there are many.
+    fn pass_on(&mut self) -> Result<()> {
+        let workers = self.workers.get_or_insert_with(|| Workers::start(self.threads, self.level));
+        let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
+        let window = std::mem::replace(&mut self.window, block[block.len() - WINDOW..].to_vec());
+        let (done, packed) = sync_channel(1);
+        workers.give(Job { block, window, end: FlushCompress::Sync, done })?;
+        self.under_way.push_back(packed);
+        if self.under_way.len() > 2 * self.threads
+            && let Some(oldest) = self.under_way.pop_front()
+        {
+            self.put(oldest)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, packed: Receiver<Result<Packed>>) -> Result<()> {
+        let packed = packed.recv().map_err(|_| Error::other("a thread that compresses ended"))??;
+        self.append(&packed)
+    }
+
+    fn append(&mut self, packed: &Packed) -> Result<()> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.sink.write_all(&HEADER)?;
+        }
+        self.crc.combine(&packed.crc);
+        self.sink.write_all(&packed.bytes)
+    }
+}
+
+/// Threads that compress, until the last job is done.
+struct Workers {
+    jobs: Option<Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    fn start(threads: usize, level: Level) -> Workers {
+        let (jobs, queue) = channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
+        let start = |_| {
+            let queue = queue.clone();
+            std::thread::spawn(move || work(&queue, level))
+        };
+        Workers { jobs: Some(jobs), threads: (0..threads).map(start).collect() }
+    }
+
+    fn give(&self, job: Job) -> Result<()> {
+        let given = self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok());
+        given.ok_or_else(|| Error::other("the threads that compress ended"))
+    }
+}
+
+/// A writer that is given up waits for the blocks that are being compressed, and for no more.
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // It panics only where the compressor does; who waits for its block was told.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(queue: &Mutex<Receiver<Job>>, level: Level) {
+    let mut packer = Packer::new(level);
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { block, window, end, done }) = next else { return };
+        // Nobody waits for it any more: the writer was given up.
+        let _ = done.send(packer.pack(&block, &window, end));
+    }
+}
+
+/// A compressor that is used again and again.
+struct Packer(Compress);
+
+impl Packer {
+    fn new(level: Level) -> Self {
+        Packer(Compress::new(Compression::new(level.number()), false))
+    }
+
+    fn pack(&mut self, block: &[u8], window: &[u8], end: FlushCompress) -> Result<Packed> {
+        self.0.reset();
+        if !window.is_empty() {
+            self.0.set_dictionary(window)?;
+        }
+        let mut crc = Crc::new();
+        crc.update(block);
+        let mut bytes = Vec::with_capacity(block.len() / 2 + 64);
+        loop {
+            let read = usize::try_from(self.0.total_in()).unwrap_or(usize::MAX);
+            let status = self.0.compress_vec(&block[read..], &mut bytes, end)?;
+            let is_done = match end {
+                FlushCompress::Finish => status == Status::StreamEnd,
+                // Whatever was left in the compressor fitted.
+                _ => self.0.total_in() == block.len() as u64 && bytes.len() < bytes.capacity(),
+            };
+            if is_done {
+                return Ok(Packed { bytes, crc });
+            }
+            bytes.reserve(bytes.capacity().max(1 << 12));
+        }
+    }
+}
