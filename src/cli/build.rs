@@ -52,11 +52,7 @@ fn carry_out(
     let request = request(flags, env, prepared, control)?;
     let site = site(flags, prepared, &request.context)?;
     if !(flags.output.no_push || flags.push.skip_push_permission_check) {
-        destinations
-            .push
-            .iter()
-            .try_for_each(|name| request.registry.check_push(name))
-            .context("check before the build")?;
+        request.registry.check_push_to_all(&destinations.push).context("check before the build")?;
     }
     let built = build::run(&request, site.clone(), control, timings);
     // Before anything is written to where it shall go, as in kaniko, and after a failure too.

@@ -55,15 +55,6 @@ impl Env {
         self.get("TMPDIR").map_or_else(|| "/var/tmp".into(), PathBuf::from)
     }
 
-    /// Where config.json is, as those find it who look for credentials: `DOCKER_CONFIG`, else the directory of our image if there is
-    /// one, else `$HOME/.docker`.
-    pub fn docker_config_dir(&self) -> Option<PathBuf> {
-        let image = Path::new(self.get("KANIKO_DIR").unwrap_or("/kaniko")).join(".docker");
-        let image = Some(image).filter(|dir| dir.is_dir());
-        let home = || self.get("HOME").map(|home| Path::new(home).join(".docker"));
-        self.get("DOCKER_CONFIG").map(PathBuf::from).or(image).or_else(home)
-    }
-
     /// Whether this process runs in a container, by the signs that kaniko looks for.
     pub fn in_container(&self) -> bool {
         let signs = ["/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io/serviceaccount"];
@@ -101,18 +92,6 @@ mod tests {
         assert_eq!(env("BENCHMARK_FILE", "/t.json").benchmark_file(), Some("/t.json".into()));
         assert_eq!(env("BENCHMARK_FILE", "").benchmark_file(), None);
         assert_eq!(env("BENCHMARK_FILE", "gs://bucket/t.json").benchmark_file(), None);
-    }
-
-    #[test]
-    fn config_json_is_where_it_is_looked_for() {
-        let image = tempfile::tempdir().expect("a directory");
-        let own = image.path().to_str().expect("text");
-        let dir = |more: &[(&str, &str)]| Env::of(&[&[("KANIKO_DIR", own)], more].concat()).docker_config_dir();
-        assert_eq!(dir(&[]), None);
-        assert_eq!(dir(&[("HOME", "/home/me")]), Some("/home/me/.docker".into()));
-        std::fs::create_dir(image.path().join(".docker")).expect("made");
-        assert_eq!(dir(&[("HOME", "/home/me")]), Some(image.path().join(".docker")));
-        assert_eq!(dir(&[("HOME", "/home/me"), ("DOCKER_CONFIG", "/d")]), Some("/d".into()));
     }
 
     #[test]

@@ -16,8 +16,9 @@ use super::env::Env;
 use super::flags::LoginFlags;
 use super::registries;
 use crate::build::Error;
+use crate::credentials::{self, Credential};
 use crate::oci::Reference;
-use crate::registry::{self, Credential};
+use crate::registry::{self, Login};
 
 /// The key that everybody uses for Docker Hub.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
@@ -29,8 +30,8 @@ const LONGEST: u64 = 64 << 10;
 pub(super) fn run(flags: &LoginFlags, env: &Env) -> Result<(), Error> {
     let key = key(&flags.registry)?;
     let (user, password) = credential(flags, std::io::stdin())?;
-    let dir = env.docker_config_dir().context("set DOCKER_CONFIG or HOME: config.json has no place")?;
-    let path = dir.join("config.json");
+    let path = credentials::docker_config(&env.environment());
+    let path = path.context("set DOCKER_CONFIG or HOME: config.json has no place")?;
     let tried = try_out(flags, &key, &user, &password, env)?;
     store(&path, &key, &user, &password)?;
     if env.get("DOCKER_AUTH_CONFIG").is_some() {
@@ -44,9 +45,10 @@ pub(super) fn run(flags: &LoginFlags, env: &Env) -> Result<(), Error> {
 /// the build.
 fn try_out(flags: &LoginFlags, key: &str, user: &str, password: &str, env: &Env) -> Result<&'static str> {
     let registry = if key == DOCKER_HUB { "docker.io" } else { key.split('/').next().unwrap_or_default() };
-    let credential = Credential::Basic { user: user.to_owned(), password: password.to_owned() };
+    let credential = Credential::basic(user, password);
     match registries::client_of(&credential, &flags.pull, env)?.check_login(registry) {
-        Ok(()) => Ok("the registry takes it"),
+        Ok(Login::Taken) => Ok("the registry takes it"),
+        Ok(Login::NotAsked) => Ok("it is not verified: the registry asks nobody who he is"),
         Err(denied @ registry::Error::Denied { .. }) => Err(denied.into()),
         Err(error) => {
             warn!("The credential is not verified: {error}");

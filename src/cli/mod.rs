@@ -6,7 +6,6 @@
 mod build;
 mod command_line;
 mod completion;
-mod credentials;
 mod env;
 mod features;
 mod flags;

@@ -39,7 +39,7 @@ fn push(flags: &PushCommandFlags, env: &Env, work: &Path) -> Result<()> {
     let digest_file = |flag, path: &Option<_>| request::digest_file(flag, path.as_deref());
     let client = registries::client(&flags.pull, &flags.push, flags.retry.image_download_retry, env)?;
     if !flags.push.skip_push_permission_check {
-        push.iter().try_for_each(|name| client.check_push(name)).context("check before the push")?;
+        client.check_push_to_all(&push).context("check before the push")?;
     }
     let blobs = BlobDir::create(work)?;
     let image = read(&flags.image, &blobs).with_context(|| format!("read {name}"))?;
@@ -55,7 +55,7 @@ fn push(flags: &PushCommandFlags, env: &Env, work: &Path) -> Result<()> {
         ..Destinations::default()
     };
     let digest = export::to_all(&image, &blobs, &client, &mut destinations)?;
-    info!("Pushed {name} as {digest}");
+    info!("The digest of {name} is {digest}");
     Ok(())
 }
 

@@ -5,18 +5,20 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 
-use super::credentials;
 use super::env::Env;
 use super::flags::{PullFlags, PushFlags};
 use super::values::go_bool;
-use crate::credentials::Sources;
-use crate::registry::{Authorities, Client, Credential, Identity, Policy, Protocols, Proxies, Routes, canonical};
+use crate::credentials::{Credential, Identity, Keychain, Sources};
+use crate::registry::{Authorities, Client, Policy, Protocols, Proxies, Routes, canonical};
 
 /// A client for registries, with the credentials that the environment has for them. `downloads` is how often the download of an image
 /// is tried again, since not every command has that flag.
 pub(super) fn client(pull: &PullFlags, push: &PushFlags, downloads: u32, env: &Env) -> Result<Client> {
     let client = Client::new(policy(pull, push, downloads, env)?)?;
-    credentials::identified(client, env, sources(push)?)
+    let keychain = Keychain::new(env.environment(), sources(push)?, client.network()?);
+    Ok(client.identified_by(move |registry, repository| {
+        keychain.find(registry, repository).map_err(|error| error.to_string())
+    }))
 }
 
 /// A client with one credential, for commands that only try it.

@@ -181,6 +181,19 @@ mod tests {
         }
     }
 
+    /// A compressor that is used again gives other bytes for machine code than a new one, now and then.
+    #[test]
+    fn the_bytes_of_a_program_do_not_depend_on_threads() {
+        let mut program = Vec::new();
+        let file = std::fs::File::open("/proc/self/exe").expect("this program");
+        file.take(24 << 20).read_to_end(&mut program).expect("read");
+        let packing = Packing::default();
+        let encoded = encode(&program, packing, 1, 1 << 18);
+        for threads in [2, 3, 8] {
+            assert!(encode(&program, packing, threads, 1 << 18) == encoded, "{threads} threads");
+        }
+    }
+
     #[test]
     fn a_small_stream_is_one_plain_member() {
         let zlib = |data: &[u8]| {

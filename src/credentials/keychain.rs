@@ -15,7 +15,7 @@ use super::http::Http;
 use super::memory::{Memory, Outcome};
 use super::places::{self, Place};
 use super::target::Target;
-use super::{Credential, Environment, Error, Found, Network, Source, Sources, aws, azure, google, variables};
+use super::{Credential, Environment, Error, Identity, Network, Source, Sources, aws, azure, google, variables};
 
 /// What a helper said is asked for again after this time: it may hand out tokens.
 const HELPER: Duration = Duration::from_secs(900);
@@ -56,7 +56,7 @@ impl Keychain {
     ///
     /// # Errors
     /// A source that is named for this registry does not work.
-    pub fn find(&self, registry: &str, repository: &str) -> Result<Found, Error> {
+    pub fn find(&self, registry: &str, repository: &str) -> Result<Identity, Error> {
         let target = Target::new(registry, repository);
         for place in &self.places {
             if let Some(found) = self.of_place(place, &target)? {
@@ -66,7 +66,7 @@ impl Keychain {
         if self.sources.has(Source::Env)
             && let Some((credential, variable)) = variables::kaniko(&self.environment, &target)
         {
-            return Ok(Found { credential, source: format!("environment {variable}") });
+            return Ok(Identity { credential, source: format!("environment {variable}") });
         }
         let mut failures = Vec::new();
         for source in [Source::Google, Source::Ecr, Source::Acr] {
@@ -74,7 +74,7 @@ impl Keychain {
                 continue;
             }
             match self.of_cloud(source, &target.host) {
-                Ok(Some(Granted { credential, source, .. })) => return Ok(Found { credential, source }),
+                Ok(Some(Granted { credential, source, .. })) => return Ok(Identity { credential, source }),
                 Ok(None) => {}
                 Err(why) => {
                     tracing::warn!("no credential for {}: {}: {why}", target.host, cloud_name(source));
@@ -85,13 +85,13 @@ impl Keychain {
         if self.sources.has(Source::Gitlab)
             && let Some(credential) = variables::gitlab(&self.environment, &target)
         {
-            return Ok(Found { credential, source: "environment CI_REGISTRY_USER".to_owned() });
+            return Ok(Identity { credential, source: "environment CI_REGISTRY_USER".to_owned() });
         }
-        Ok(Found { credential: Credential::Anonymous, source: self.nothing(&target, &failures) })
+        Ok(Identity { credential: Credential::Anonymous, source: self.nothing(&target, &failures) })
     }
 
     /// What a configuration says for `target`.
-    fn of_place(&self, place: &Place, target: &Target) -> Result<Option<Found>, Error> {
+    fn of_place(&self, place: &Place, target: &Target) -> Result<Option<Identity>, Error> {
         let wrong = |source_name: String, why: String| Error { registry: target.host.clone(), source_name, why };
         let config = place.config.as_ref().map_err(|why| wrong(place.source.clone(), why.clone()))?;
         for lead in config.leads(target) {
@@ -112,7 +112,7 @@ impl Keychain {
                 }
             };
             if let Some(credential) = answer.map_err(|why| wrong(source.clone(), why))? {
-                return Ok(Some(Found { credential, source }));
+                return Ok(Some(Identity { credential, source }));
             }
         }
         Ok(None)

@@ -27,6 +27,7 @@ mod variables;
 pub use environment::Environment;
 pub use http::Network;
 pub use keychain::Keychain;
+pub use places::docker_config;
 pub use secret::Secret;
 pub use sources::{Source, Sources};
 
@@ -49,18 +50,36 @@ pub enum Credential {
 }
 
 impl Credential {
-    fn basic(user: impl Into<String>, password: impl Into<String>) -> Self {
+    /// A user and a password.
+    pub fn basic(user: impl Into<String>, password: impl Into<String>) -> Self {
         Credential::Basic { user: user.into(), password: Secret::new(password) }
     }
 }
 
 /// A credential and where it is from.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found {
+pub struct Identity {
     /// What to show the registry.
     pub credential: Credential,
-    /// Where it is from, in words that can follow "credential from"; for none, what was looked for.
+    /// Where it is from, in words that can follow "credential from"; for none, that and what was looked for.
     pub source: String,
+}
+
+impl Identity {
+    /// Nobody in particular.
+    pub fn anonymous() -> Self {
+        Identity { credential: Credential::Anonymous, source: "no credentials were given".to_owned() }
+    }
+
+    /// What a message says of it.
+    pub fn description(&self) -> String {
+        match &self.credential {
+            Credential::Anonymous => self.source.clone(),
+            Credential::Basic { user, .. } => format!("user {user:?} from {}", self.source),
+            Credential::IdentityToken(_) => format!("identity token from {}", self.source),
+            Credential::RegistryToken(_) => format!("registry token from {}", self.source),
+        }
+    }
 }
 
 /// A source that is set up for the registry, but does not work.

@@ -39,6 +39,19 @@ pub(super) fn all(environment: &Environment) -> Vec<Place> {
     places
 }
 
+/// Where a credential is to be written so that the next build finds it: Docker's file that counts. Where there is none yet, the
+/// place in our image if that has one, else the user's; so a new file hides no other. `None` if there is no place.
+pub fn docker_config(environment: &Environment) -> Option<PathBuf> {
+    let files = docker_files(environment);
+    let counts = files.iter().find(|path| path.try_exists().unwrap_or(true));
+    let has_place = || files.iter().find(|path| path.parent().is_some_and(Path::is_dir));
+    let to_be_made = || match environment.path("DOCKER_CONFIG") {
+        Some(dir) => Some(dir.join("config.json")),
+        None => environment.home(".docker/config.json"),
+    };
+    counts.or_else(has_place).cloned().or_else(to_be_made)
+}
+
 fn docker_files(environment: &Environment) -> Vec<PathBuf> {
     if let Some(dir) = environment.path("DOCKER_CONFIG") {
         return vec![dir.join("config.json")];
@@ -121,5 +134,25 @@ mod tests {
         std::fs::create_dir(&directory).expect("made");
         let found = all(&[("KANIKO_DIR", own)].into_iter().collect());
         assert!(found[0].config.as_ref().map(|_| ()).expect_err("a directory").contains("cannot be read"));
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let (image, home) = (tempfile::tempdir().expect("directory"), tempfile::tempdir().expect("directory"));
+        let [own, user] = [&image, &home].map(|dir| dir.path().to_str().expect("text"));
+        let file = |dir: &str| Path::new(dir).join(".docker/config.json");
+        let at = |more: &[(&str, &str)]| docker_config(&[&[("KANIKO_DIR", own)], more].concat().into_iter().collect());
+        assert_eq!(at(&[]), None);
+        assert_eq!(at(&[("HOME", user)]), Some(file(user)));
+        std::fs::create_dir(image.path().join(".docker")).expect("made");
+        assert_eq!(at(&[("HOME", user)]), Some(file(own)));
+        assert_eq!(at(&[("HOME", user), ("DOCKER_CONFIG", "/d")]), Some("/d/config.json".into()));
+        std::fs::create_dir(home.path().join(".docker")).expect("made");
+        std::fs::write(file(user), "{}").expect("written");
+        assert_eq!(at(&[("HOME", user)]), Some(file(user)), "one in our image would hide it");
+        assert_eq!(sources(&[("KANIKO_DIR", own), ("HOME", user)]), [format!("config.json of {user}/.docker")]);
+        std::fs::write(file(own), "{}").expect("written");
+        assert_eq!(at(&[("HOME", user)]), Some(file(own)));
+        assert_eq!(sources(&[("KANIKO_DIR", own), ("HOME", user)]), [format!("config.json of {own}/.docker")]);
     }
 }

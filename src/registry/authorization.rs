@@ -11,12 +11,12 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
 
-use super::Error;
 use super::auth::{Access, Challenge, Token};
-use super::credential::{Credential, Finder, Identity};
 use super::exchange;
 use super::lines::Lines;
 use super::patience::Timeouts;
+use super::{Error, Finder};
+use crate::credentials::{Credential, Identity};
 
 /// How long a credential is shown before it is looked for again. Whoever finds them keeps those that are good.
 const BELIEVED: Duration = Duration::from_secs(60);
@@ -69,8 +69,8 @@ impl Authorization {
         }
         let identity = self.identity(what, &access.repository).await?;
         let text = match (&challenge, &identity.credential) {
-            (_, Credential::RegistryToken(token)) => Some(format!("Bearer {token}")),
-            (Challenge::Basic, Credential::Basic { user, password }) => Some(basic(user, password)),
+            (_, Credential::RegistryToken(token)) => Some(format!("Bearer {}", token.expose())),
+            (Challenge::Basic, Credential::Basic { user, password }) => Some(basic(user, password.expose())),
             (Challenge::Bearer { .. }, _) => {
                 Some(format!("Bearer {}", self.token(what, &challenge, access, &identity).await?))
             }
@@ -103,6 +103,11 @@ impl Authorization {
         }
         let proof = self.proof(what, access).await?;
         Ok(Some(proof).filter(|proof| proof.value != shown.value))
+    }
+
+    /// Whether the registry has asked who we are, up to now.
+    pub(super) async fn was_asked_for(&self) -> bool {
+        *self.challenge.lock().await != Challenge::None
     }
 
     async fn identity(&self, what: &str, repository: &str) -> Result<Arc<Identity>, Error> {

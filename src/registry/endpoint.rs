@@ -11,11 +11,9 @@ use reqwest::header::AUTHORIZATION;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use tokio::time::timeout;
 
-use super::Error;
 use super::answer::{Answer, retry_after, silent};
 use super::auth::{Access, Challenge};
 use super::authorization::{Authorization, Proof};
-use super::credential::Finder;
 use super::error::{cause, is_lasting};
 use super::line::Line;
 use super::lines::Lines;
@@ -25,6 +23,7 @@ use super::progress::Progress;
 use super::redirect::{self, Method};
 use super::retry::retry;
 use super::transport::Transport;
+use super::{Error, Finder};
 
 /// A registry that has answered.
 pub(super) struct Endpoint {
@@ -78,6 +77,11 @@ impl Endpoint {
 
     pub(super) fn backoff(&self) -> &Backoff {
         &self.backoff
+    }
+
+    /// Whether the registry has asked who we are, up to now.
+    pub(super) async fn asks_who_we_are(&self) -> bool {
+        self.authorization.was_asked_for().await
     }
 
     /// The largest body that the registry takes in one request, in bytes, as far as it is known.

@@ -8,10 +8,10 @@ use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use super::Error;
 use super::answer::{Answer, MAX_ANSWER, silent};
 use super::auth::{Access, Challenge, Token};
-use super::credential::{Credential, Identity};
 use super::lines::Lines;
 use super::patience::Timeouts;
 use super::redirect::{self, Method};
+use crate::credentials::{Credential, Identity};
 
 /// The name under which token servers know us.
 const CLIENT_ID: &str = "silt";
@@ -69,8 +69,12 @@ fn request(
     let service = challenge.service().map(|service| ("service", service));
     if let Credential::IdentityToken(token) = &identity.credential {
         let scope = access.scopes.join(" ");
-        let form =
-            [("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", CLIENT_ID), ("scope", &scope)];
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token.expose()),
+            ("client_id", CLIENT_ID),
+            ("scope", &scope),
+        ];
         let mut body = Url::clone(realm);
         body.set_query(None);
         body.query_pairs_mut().extend_pairs(form.into_iter().chain(service));
@@ -84,7 +88,7 @@ fn request(
     }
     match &identity.credential {
         Credential::Basic { user, password } if url.origin() == realm.origin() => {
-            http.get(target).basic_auth(user, Some(password))
+            http.get(target).basic_auth(user, Some(password.expose()))
         }
         _ => http.get(target),
     }

@@ -7,7 +7,6 @@
 mod answer;
 mod auth;
 mod authorization;
-mod credential;
 mod download;
 mod endpoint;
 mod error;
@@ -37,9 +36,9 @@ mod trust;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use credential::{Credential, Finder, Identity};
 pub use download::Downloaded;
 pub use error::Error;
+pub use login::Login;
 pub use patience::{Backoff, Timeouts};
 pub use policy::{ClientCertificate, Policy, Protocols, canonical, host_and_client_certificate, host_and_path};
 pub use proxy::Proxies;
@@ -47,13 +46,17 @@ pub use pull::Resolved;
 pub use route::Routes;
 pub use trust::Authorities;
 
-use crate::credentials::Network;
+use crate::credentials::{Identity, Network};
 use crate::oci::{Digest, Image, Platform, Reference, Repository};
 use crate::store::BlobDir;
 use endpoint::Endpoint;
 use policy::Direction;
 use tokio::sync::OnceCell;
 use transport::Transport;
+
+/// Finds the identity for a registry (`host[:port]` or `docker.io`) and a repository's path in it. It may take its time: it is
+/// called where blocking is allowed, once a minute for a repository, and only if the registry wants to see something.
+pub type Finder = dyn Fn(&str, &str) -> Result<Identity, String> + Send + Sync;
 
 /// An endpoint that the first who needs it finds out about; others wait for that, and only for that.
 type Place = OnceCell<Arc<Endpoint>>;
@@ -152,14 +155,19 @@ impl Client {
 
     /// Begins an upload to the repository and cancels it, to learn early whether a push can succeed.
     pub fn check_push(&self, reference: &Reference) -> Result<(), Error> {
-        self.runtime.block_on(push::check(self, reference))
+        self.check_push_to_all(std::slice::from_ref(reference))
     }
 
-    /// Whether the registry takes the credential that this client has for it.
+    /// The same for several destinations, once for each repository, in order.
+    pub fn check_push_to_all(&self, destinations: &[Reference]) -> Result<(), Error> {
+        self.runtime.block_on(push::check(self, destinations))
+    }
+
+    /// Whether the registry takes the credential that this client has for it, if it asks for one.
     ///
     /// # Errors
     /// [`Error::Denied`] if it does not; others if that could not be learnt.
-    pub fn check_login(&self, registry: &str) -> Result<(), Error> {
+    pub fn check_login(&self, registry: &str) -> Result<Login, Error> {
         self.runtime.block_on(login::check(self, registry))
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, json};
 
 use super::layout_dir::LayoutDir;
 use super::{BlobDir, Error};
-use crate::oci::{Descriptor, Digest, Document, Format, Image, Index, Manifest, MediaType, Platform};
+use crate::oci::{Descriptor, Digest, Document, Format, Image, Index, Manifest, MediaType, NoPlatform, Platform};
 
 /// The annotation of an index's entry that holds its tag.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -54,13 +54,30 @@ impl LayoutSource {
 ///
 /// It is read as a base: annotations of its manifest are left behind.
 pub fn read(source: &LayoutSource, platform: &Platform, blobs: &BlobDir) -> Result<Image, Error> {
-    let mut image = read_as_is(source, platform, blobs)?;
+    let mut image = read_one(source, platform, blobs, &mut Vec::new())?;
     image.annotations.clear();
     Ok(image)
 }
 
-/// The same with the annotations of its manifest, to be passed on as it is.
+/// The same with the annotations of its manifest, to be passed on as it is. A layout of several platforms has a warning that says which
+/// is left out.
 pub fn read_as_is(source: &LayoutSource, platform: &Platform, blobs: &BlobDir) -> Result<Image, Error> {
+    let mut left = Vec::new();
+    let image = read_one(source, platform, blobs, &mut left)?;
+    if !left.is_empty() {
+        let (taken, left) = (image.config.platform(), left.join(", "));
+        tracing::warn!("OCI layout {}: the image for {taken} is taken, and not: {left}", source.path.display());
+    }
+    Ok(image)
+}
+
+/// `left` gets the platforms of the images beside it.
+fn read_one(
+    source: &LayoutSource,
+    platform: &Platform,
+    blobs: &BlobDir,
+    left: &mut Vec<String>,
+) -> Result<Image, Error> {
     let layout = LayoutDir::open(&source.path)?;
     let at = |error: &dyn std::fmt::Display| Error::Invalid(format!("OCI layout {}: {error}", source.path.display()));
     let version: serde_json::Value =
@@ -69,7 +86,7 @@ pub fn read_as_is(source: &LayoutSource, platform: &Platform, blobs: &BlobDir) -
         return Err(at(&"its oci-layout file does not say version 1.0.0"));
     }
     let index: Index = serde_json::from_slice(&layout.read_document("index.json")?).map_err(|e| at(&e))?;
-    let manifest = resolve(&layout, select(&layout, index, source, platform)?, platform, MAX_DEPTH)?;
+    let manifest = resolve(&layout, select(&layout, index, source, platform, left)?, platform, left, MAX_DEPTH)?;
     Image::check_config_type(&manifest.config.media_type).map_err(|e| at(&e))?;
     let config = layout.read_blob(&manifest.config)?;
     let annotations = manifest.annotations.clone();
@@ -88,6 +105,7 @@ fn select(
     mut index: Index,
     source: &LayoutSource,
     platform: &Platform,
+    left: &mut Vec<String>,
 ) -> Result<Descriptor, Error> {
     if let Some(digest) = &source.digest {
         let listed = index.manifests.iter().find(|entry| entry.digest == *digest);
@@ -106,7 +124,7 @@ fn select(
         [only] => Ok(only.clone()),
         [] => Err(fault(format!("it has no image tagged {:?}", wanted.unwrap_or("latest")))),
         entries if entries.iter().all(|entry| entry.platform.is_some()) => {
-            index.select(platform).cloned().map_err(|error| fault(error.to_string()))
+            of_platform(&index, platform, left).map_err(|error| fault(error.to_string()))
         }
         _ => Err(fault("it holds several images; name one as PATH:TAG or PATH@DIGEST".to_owned())),
     }
@@ -122,15 +140,31 @@ fn unlisted(layout: &LayoutDir, digest: &Digest) -> Result<Descriptor, Error> {
     Ok(Descriptor::new(MediaType::Other(String::new()), digest.clone(), size))
 }
 
-fn resolve(layout: &LayoutDir, entry: Descriptor, platform: &Platform, depth: usize) -> Result<Manifest, Error> {
+/// The entry of an index for a platform. `left` gets the platforms of the others.
+fn of_platform(index: &Index, platform: &Platform, left: &mut Vec<String>) -> Result<Descriptor, NoPlatform> {
+    let chosen = index.select(platform)?;
+    let others = index.manifests.iter().filter(|entry| entry.digest != chosen.digest);
+    let names = others.filter_map(|entry| entry.platform.as_ref()).map(Platform::to_string);
+    // What builders attach to an image is for no platform.
+    left.extend(names.filter(|name| name != "unknown/unknown"));
+    Ok(chosen.clone())
+}
+
+fn resolve(
+    layout: &LayoutDir,
+    entry: Descriptor,
+    platform: &Platform,
+    left: &mut Vec<String>,
+    depth: usize,
+) -> Result<Manifest, Error> {
     let at = |error: &dyn std::fmt::Display| Error::Invalid(format!("OCI layout {}: {error}", layout.path().display()));
     let bytes = layout.read_blob(&entry)?;
     match Document::parse(&bytes, Some(&entry.media_type)).map_err(|e| at(&e))? {
         Document::Manifest(manifest) => Ok(*manifest),
         Document::Index(_) if depth == 0 => Err(at(&"its indexes are nested too deep")),
         Document::Index(index) => {
-            let chosen = index.select(platform).map_err(|e| at(&e))?.clone();
-            resolve(layout, chosen, platform, depth - 1)
+            let chosen = of_platform(&index, platform, left).map_err(|e| at(&e))?;
+            resolve(layout, chosen, platform, left, depth - 1)
         }
     }
 }

@@ -6,6 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use silt::oci::Platform;
+
+use crate::registry::{client, index_layout, reference, sample};
 use crate::support::authority::Authority;
 use crate::support::executor::{Build, EXECUTOR};
 use crate::support::registry::{Kind, Registry, USER, free_port};
@@ -87,6 +90,38 @@ fn login_stores_for_a_registry_out_of_reach_and_says_so() {
     assert!(code == Some(0) && stderr.contains("not verified"), "{stderr}");
     let config: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join("config.json")).unwrap()).unwrap();
     assert_eq!(config, serde_json::json!({"auths": {host: {"auth": "bWU6d29yZC1vZi1tZQ=="}}}));
+}
+
+#[test]
+fn login_says_that_nobody_is_asked_who_he_is() {
+    let (registry, dir) = (Registry::start(), scratch());
+    let host = registry.name("");
+    let (code, stderr) = login(dir.path(), &[host.trim_end_matches('/'), "-u", "me", "--password-stdin"], "word-of-me");
+    assert!(code == Some(0) && stderr.contains("the registry asks nobody who he is"), "{stderr}");
+    assert!(!stderr.contains("takes it") && dir.path().join("config.json").exists(), "{stderr}");
+}
+
+#[test]
+fn push_sends_one_image_of_several_platforms_and_says_which() {
+    let (registry, sample) = (Registry::start(), sample());
+    let layout = index_layout(&sample).display().to_string();
+    let name = registry.name("one:1");
+    let (_, stderr) = said(EXECUTOR, &["push", &layout, "-d", &name], 0);
+    let host = Platform::host();
+    assert!(stderr.contains(&format!("the image for {host} is taken, and not: linux/s390x")), "{stderr}");
+    let there = client().resolve(&reference(&name), &host).unwrap();
+    assert_eq!(there.image.config.platform(), host);
+    // Any of them can be named.
+    let other = fs::read_to_string(Path::new(&layout).join("index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_str(&other).unwrap();
+    let list =
+        fs::read_to_string(image::blob_path(Path::new(&layout), index["manifests"][0]["digest"].as_str().unwrap()));
+    let list: serde_json::Value = serde_json::from_str(&list.unwrap()).unwrap();
+    let digest = list["manifests"][1]["digest"].as_str().unwrap();
+    let source = format!("{layout}@{digest}");
+    let (_, stderr) = said(EXECUTOR, &["push", &source, "-d", &registry.name("other:1")], 0);
+    assert!(!stderr.contains("is taken, and not"), "{stderr}");
+    assert_eq!(registry.manifest_status("other", digest), 200);
 }
 
 #[test]

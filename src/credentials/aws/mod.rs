@@ -66,9 +66,20 @@ impl Kind {
     }
 }
 
-/// What follows the region in the names of a partition's services, and in those of its dual-stack registries.
-const PARTITIONS: [&str; 6] =
-    ["amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "c2s.ic.gov", "sc2s.sgov.gov", "csp.hci.ic.gov"];
+/// The partitions but the common one: how the names of their regions begin, and what follows the region in those of their services.
+const PARTITIONS: [(&str, &str); 6] = [
+    ("cn-", "amazonaws.com.cn"),
+    ("eusc-", "amazonaws.eu"),
+    ("us-iso-", "c2s.ic.gov"),
+    ("us-isob-", "sc2s.sgov.gov"),
+    ("us-isof-", "csp.hci.ic.gov"),
+    ("eu-isoe-", "cloud.adc-e.uk"),
+];
+
+/// The common partition's, and that of the government's regions.
+const COMMON: &str = "amazonaws.com";
+
+/// The same for dual-stack registries, and their interface.
 const DUAL_STACK: [(&str, &str); 2] =
     [("on.aws", "api.aws"), ("on.amazonwebservices.com.cn", "api.amazonwebservices.com.cn")];
 
@@ -102,9 +113,13 @@ fn endpoint(service: &str, region: &str, domain: &str) -> Option<String> {
         let (_, api) = DUAL_STACK.iter().find(|(registries, _)| *registries == domain)?;
         return Some(format!("https://{}.{region}.{api}", if fips { "ecr-fips" } else { "ecr" }));
     }
-    PARTITIONS
-        .contains(&domain)
-        .then(|| format!("https://{}.{region}.{domain}", if fips { "ecr-fips" } else { "api.ecr" }))
+    let is_known = domain == COMMON || PARTITIONS.iter().any(|(_, known)| *known == domain);
+    is_known.then(|| format!("https://{}.{region}.{domain}", if fips { "ecr-fips" } else { "api.ecr" }))
+}
+
+/// The domain of the services of a region.
+fn domain(region: &str) -> &'static str {
+    PARTITIONS.iter().find(|(start, _)| region.starts_with(start)).map_or(COMMON, |(_, domain)| domain)
 }
 
 /// Whether `host` is one of Amazon's registries.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::super::cloud::Cloud;
 use super::super::http::{Answer, Call, Server};
-use super::{Keys, signed};
+use super::{Keys, domain, signed};
 use crate::credentials::{Environment, Secret};
 
 /// A token of another issuer, such as a cluster's, that a role trusts.
@@ -56,8 +56,7 @@ pub(super) fn assume_role(
 
 fn endpoint(cloud: &Cloud<'_>, region: &str) -> String {
     let overridden = cloud.environment.first(&["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"]);
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    overridden.map_or_else(|| format!("https://sts.{region}.{domain}"), str::to_owned)
+    overridden.map_or_else(|| format!("https://sts.{region}.{}", domain(region)), str::to_owned)
 }
 
 /// The keys in an answer, which is XML.
@@ -82,6 +81,24 @@ fn element(text: &str, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::fake::with_cloud;
+
+    #[test]
+    fn each_partition_has_its_own() {
+        for (region, domain) in [
+            ("eu-central-1", "amazonaws.com"),
+            ("us-gov-west-1", "amazonaws.com"),
+            ("cn-north-1", "amazonaws.com.cn"),
+            ("us-iso-east-1", "c2s.ic.gov"),
+            ("us-isob-east-1", "sc2s.sgov.gov"),
+            ("us-isof-south-1", "csp.hci.ic.gov"),
+            ("eu-isoe-west-1", "cloud.adc-e.uk"),
+            ("eusc-de-east-1", "amazonaws.eu"),
+        ] {
+            let endpoint = with_cloud(&[], &[], |cloud| endpoint(cloud, region));
+            assert_eq!(endpoint, format!("https://sts.{region}.{domain}"));
+        }
+    }
 
     #[test]
     fn elements() {

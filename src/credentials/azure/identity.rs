@@ -12,13 +12,13 @@ use crate::credentials::http::{Answer, Call, Server};
 const METADATA: &str = "http://169.254.169.254";
 
 /// An access token and whose it is.
-pub(super) struct Found {
+pub(super) struct Identity {
     pub(super) token: Secret,
     pub(super) whose: String,
 }
 
 /// Finds an access token. `None` if there is no identity here.
-pub(super) fn find(cloud: &Cloud<'_>, sky: &Sky) -> Result<Option<Found>, String> {
+pub(super) fn find(cloud: &Cloud<'_>, sky: &Sky) -> Result<Option<Identity>, String> {
     let environment = cloud.environment;
     let (client, tenant) = (environment.get("AZURE_CLIENT_ID"), environment.get("AZURE_TENANT_ID"));
     if let (Some(client), Some(tenant)) = (client, tenant) {
@@ -49,9 +49,9 @@ pub(super) fn find(cloud: &Cloud<'_>, sky: &Sky) -> Result<Option<Found>, String
     }
 }
 
-fn named(token: Result<Secret, String>, whose: String) -> Result<Option<Found>, String> {
+fn named(token: Result<Secret, String>, whose: String) -> Result<Option<Identity>, String> {
     match token {
-        Ok(token) => Ok(Some(Found { token, whose })),
+        Ok(token) => Ok(Some(Identity { token, whose })),
         Err(why) => Err(format!("{whose}: {why}")),
     }
 }
@@ -75,7 +75,7 @@ fn of_platform(cloud: &Cloud<'_>, sky: &Sky, endpoint: &str, secret: &str) -> Re
 }
 
 /// The metadata service of virtual machines and clusters. `None` if there is none.
-fn of_machine(cloud: &Cloud<'_>, sky: &Sky) -> Result<Option<Found>, String> {
+fn of_machine(cloud: &Cloud<'_>, sky: &Sky) -> Result<Option<Identity>, String> {
     let server = cloud.environment.get("AZURE_POD_IDENTITY_AUTHORITY_HOST").unwrap_or(METADATA).trim_end_matches('/');
     let call = Call::get(&format!("{server}/metadata/identity/oauth2/token"))?.header("metadata", "true");
     match cloud.http.send(Server::Metadata, &asking(cloud, sky, call, "2018-02-01")) {

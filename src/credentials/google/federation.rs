@@ -75,7 +75,7 @@ impl Source {
             (None, Some(url), None) => {
                 let mut call = Call::get(url)?;
                 call.headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-                Secret::new(cloud.http.send(Server::Beside, &call)?.text()?)
+                Secret::new(cloud.http.send(Server::Issuer, &call)?.text()?)
             }
             _ => return Err("its credential_source is neither a file nor a url; others are not supported".to_owned()),
         };

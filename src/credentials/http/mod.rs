@@ -46,6 +46,8 @@ pub(super) enum Server {
     Metadata,
     /// Beside the container, where the platform's variables say.
     Beside,
+    /// Where a configuration says that another issuer gives out its tokens: near, or in the network.
+    Issuer,
     /// In the network.
     Service,
 }
@@ -116,7 +118,7 @@ impl Http {
         match server {
             Server::Metadata => self.metadata,
             Server::Beside => BESIDE,
-            Server::Service => SERVICE,
+            Server::Issuer | Server::Service => SERVICE,
         }
     }
 
@@ -172,9 +174,10 @@ impl Engine {
         Ok(Engine { threads: Threads(Some(runtime)), direct: direct?, service: service? })
     }
 
-    /// Proxies are never used for this machine.
+    /// Proxies are never used for this machine and its link.
     fn client(&self, server: Server, url: &Url) -> &Client {
-        if server != Server::Service || is_loopback(url) { &self.direct } else { &self.service }
+        let in_the_network = matches!(server, Server::Issuer | Server::Service);
+        if in_the_network && !is_loopback(url) && !is_on_the_link(url) { &self.service } else { &self.direct }
     }
 }
 
@@ -191,6 +194,11 @@ fn is_safe(server: Server, url: &Url) -> Result<(), String> {
 pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether the address is one of the machine's own link, as those of metadata servers are (RFC 3927).
+fn is_on_the_link(url: &Url) -> bool {
+    url.host_str().unwrap_or_default().parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_link_local())
 }
 
 async fn exchange(request: reqwest::RequestBuilder) -> Result<Answer, Failure> {

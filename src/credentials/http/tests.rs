@@ -49,12 +49,19 @@ fn services_are_reached_through_the_proxy_and_nothing_near_is() {
     let way = reqwest::Proxy::all(&proxy.address).expect("a proxy");
     let http = Http::new(Network { proxy: Some(way), ..network() });
     let call = |address: &str| Call::get(address).expect("an address");
-    for server in [Server::Metadata, Server::Beside, Server::Service] {
+    for server in [Server::Metadata, Server::Beside, Server::Issuer, Server::Service] {
         assert!(http.send(server, &call(&near.address)).is_ok(), "{server:?}");
     }
     assert!(proxy.requests().is_empty());
     assert!(http.send(Server::Service, &call("https://sts.example/")).is_err());
     assert_eq!(proxy.lines(), ["CONNECT sts.example:443"; 3], "once and two attempts more");
+    assert!(http.send(Server::Issuer, &call("http://issuer.example/token")).is_err());
+    assert_eq!(proxy.lines()[3..], ["GET http://issuer.example/token"]);
+    for near in ["http://169.254.169.254/", "http://127.0.0.1/", "http://[::1]/"] {
+        let engine = Engine::start(&http.network).expect("clients");
+        let url = Url::parse(near).expect("url");
+        assert!(std::ptr::eq(engine.client(Server::Issuer, &url), &raw const engine.direct), "{near}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::{Client, Error};
 use crate::oci::{Digest, Encoded, Image, ImageLayer, Reference, Repository};
 use crate::store::BlobDir;
 use content::Content;
-use target::{Begun, Target};
+use target::{Begun, Target, Told};
 
 /// An image about to be pushed.
 struct Cargo<'a> {
@@ -43,8 +43,10 @@ pub(super) async fn push(client: &Client, to: &[Reference], image: &Image, blobs
     for reference in to {
         let what = reference.to_string();
         client.may_publish(&what)?;
-        persist(client, async || push_manifest(client, reference, &cargo).await).await?;
-        tracing::info!("pushed {what}@{}", cargo.encoded.descriptor.digest);
+        let told = persist(client, async || push_manifest(client, reference, &cargo).await).await?;
+        if told == Told::Stored {
+            tracing::info!("pushed {what}@{}", cargo.encoded.descriptor.digest);
+        }
     }
     Ok(cargo.encoded.descriptor.digest)
 }
@@ -97,16 +99,28 @@ async fn push_blobs_to(
     target.blob(&cargo.encoded.config_descriptor, first, async || Ok(config.clone())).await
 }
 
-async fn push_manifest(client: &Client, reference: &Reference, cargo: &Cargo<'_>) -> Result<(), Error> {
+async fn push_manifest(client: &Client, reference: &Reference, cargo: &Cargo<'_>) -> Result<Told, Error> {
     let endpoint = client.endpoint(reference.registry(), Direction::Push).await?;
     let target = Target::new(&endpoint, &reference.repository);
     target.manifest(client, &reference.to_string(), reference.tag().unwrap_or("latest"), &cargo.encoded).await
 }
 
-pub(super) async fn check(client: &Client, to: &Reference) -> Result<(), Error> {
-    let endpoint = client.endpoint(to.registry(), Direction::Push).await?;
-    let target = Target::new(&endpoint, &to.repository);
-    let what = format!("{}: check whether it can be pushed to", to.repository);
+/// Once for each repository, in the order in which they were given.
+pub(super) async fn check(client: &Client, to: &[Reference]) -> Result<(), Error> {
+    let mut checked: Vec<&Repository> = Vec::new();
+    for Reference { repository, .. } in to {
+        if !checked.contains(&repository) {
+            check_one(client, repository).await?;
+            checked.push(repository);
+        }
+    }
+    Ok(())
+}
+
+async fn check_one(client: &Client, repository: &Repository) -> Result<(), Error> {
+    let endpoint = client.endpoint(repository.registry(), Direction::Push).await?;
+    let target = Target::new(&endpoint, repository);
+    let what = format!("{repository}: check whether it can be pushed to");
     let begun = retry(endpoint.backoff(), async || target.begin(&what, None).await).await?;
     if let Begun::Session(session) = begun {
         let cancelled = target.cancel(&what, session.url()).await;

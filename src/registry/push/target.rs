@@ -33,6 +33,15 @@ pub(super) enum Begun {
     Session(Session),
 }
 
+/// What became of a manifest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The tag has it.
+    Stored,
+    /// The tag has another and may not be moved, which is no error here.
+    Kept,
+}
+
 impl<'a> Target<'a> {
     pub(super) fn new(endpoint: &'a Endpoint, repository: &'a Repository) -> Self {
         Target { endpoint, repository, access: Access::push(repository.name()) }
@@ -167,7 +176,7 @@ impl<'a> Target<'a> {
         what: &str,
         tag: &str,
         encoded: &Encoded,
-    ) -> Result<(), Error> {
+    ) -> Result<Told, Error> {
         let url = self.endpoint.url(&format!("{}/manifests/{tag}", self.repository.name()));
         let body = Bytes::copy_from_slice(&encoded.manifest);
         let step = format!("{what}: push the manifest");
@@ -184,8 +193,8 @@ impl<'a> Target<'a> {
         .await;
         let answer = match answer {
             Err(error) if client.policy.ignore_immutable_tag_errors && immutable::is_taken_tag(&error) => {
-                tracing::warn!("{error}; ignored");
-                return Ok(());
+                tracing::warn!("{error}; ignored, so {what} stays what it was");
+                return Ok(Told::Kept);
             }
             answer => answer?,
         };
@@ -196,7 +205,7 @@ impl<'a> Target<'a> {
                 let why = format!("the registry stored {other} and not {}", encoded.descriptor.digest);
                 Err(Error::protocol(&step, why))
             }
-            _ => Ok(()),
+            _ => Ok(Told::Stored),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
-use crate::registry::{Credential, Identity};
+use crate::credentials::{Credential, Identity, Secret};
 
 fn identified(credential: Credential) -> Client {
     let identity = Identity { credential, source: "the test".to_owned() };
@@ -11,7 +11,7 @@ fn identified(credential: Credential) -> Client {
 }
 
 fn basic() -> Credential {
-    Credential::Basic { user: "me".to_owned(), password: "pass:word".to_owned() }
+    Credential::basic("me", "pass:word")
 }
 
 const BASIC: &str = "Basic bWU6cGFzczp3b3Jk";
@@ -53,7 +53,7 @@ fn a_failure_names_the_credentials_and_the_answer() {
     let fake = sample.fake(doorman);
     let error = pull(&client(), &sample, &fake).expect_err("denied").to_string();
     assert!(error.contains("access denied (UNAUTHORIZED); no credentials were given"), "{error}");
-    let wrong = Credential::Basic { user: "me".to_owned(), password: "wrong".to_owned() };
+    let wrong = Credential::basic("me", "wrong");
     let error = pull(&identified(wrong), &sample, &fake).expect_err("denied").to_string();
     assert!(error.contains(r#"(UNAUTHORIZED); user "me" from the test"#) && !error.contains("wrong"), "{error}");
     let broken = client().identified_by(|_, _| Err("config.json: line 3: no JSON".to_owned()));
@@ -90,14 +90,14 @@ fn an_identity_token_is_posted() {
         }
         _ => guard(request, address),
     });
-    pull(&identified(Credential::IdentityToken("r/t".to_owned())), &sample, &fake).expect("pulled");
+    pull(&identified(Credential::IdentityToken(Secret::new("r/t"))), &sample, &fake).expect("pulled");
     assert_eq!(fake.lines("POST /token").len(), 1);
     let elsewhere = sample.fake(|_, _| None).name("steal");
     let fake = sample.fake(move |request, address| match request.line().as_str() {
         "POST /token" => Some(Answer::new(307).header("Location", format!("http://{elsewhere}"))),
         _ => guard(request, address),
     });
-    let thief = identified(Credential::IdentityToken("r/t".to_owned()));
+    let thief = identified(Credential::IdentityToken(Secret::new("r/t")));
     let error = pull(&thief, &sample, &fake).expect_err("not followed").to_string();
     assert!(error.contains("another host"), "{error}");
 }
@@ -107,9 +107,9 @@ fn a_registry_token_is_shown_as_it_is() {
     let sample = sample();
     let token = "service=fake&scope=repository%3Asome%2Fapp";
     let fake = sample.fake(guard);
-    pull(&identified(Credential::RegistryToken(token.to_owned())), &sample, &fake).expect("pulled");
+    pull(&identified(Credential::RegistryToken(Secret::new(token))), &sample, &fake).expect("pulled");
     assert!(fake.lines("GET /token").is_empty());
-    let error = pull(&identified(Credential::RegistryToken("old".to_owned())), &sample, &fake).expect_err("denied");
+    let error = pull(&identified(Credential::RegistryToken(Secret::new("old"))), &sample, &fake).expect_err("denied");
     assert!(error.to_string().contains("registry token from the test"), "{error}");
 }
 

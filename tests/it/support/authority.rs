@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{run, scratch};
 
@@ -28,6 +32,16 @@ impl Authority {
     /// A certificate for servers on this machine, also named `registry.local`, and its key.
     pub fn server(&self) -> (PathBuf, PathBuf) {
         self.sign("server", "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.local\n")
+    }
+
+    /// What a server of the tests' own needs to speak TLS with such a certificate.
+    pub fn tls(&self) -> Arc<rustls::ServerConfig> {
+        let (certificate, key) = self.server();
+        let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        Arc::new(builder.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap())
     }
 
     /// A certificate for a client, and its key.

@@ -1,5 +1,6 @@
 //! A server before a registry: it keeps every request, counts connections, and does with each request what the test says, from
-//! passing it on to breaking off in the middle of the answer. HTTP/1.1, connections kept.
+//! passing it on to breaking off in the middle of the answer. HTTP/1.1, connections kept, encrypted if the test wants that; it
+//! always speaks plain HTTP with the registry.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -11,12 +12,16 @@ use std::time::Duration;
 /// How long a connection is kept on which nothing more is said.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// The longest body that is kept for the test to read, in bytes.
+const KEPT: usize = 64 << 10;
+
 /// A request as it came in.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
     pub target: String,
     pub headers: BTreeMap<String, String>,
+    /// Empty in what is kept of a request whose body is longer than 64 KiB.
     pub body: Vec<u8>,
 }
 
@@ -68,6 +73,7 @@ struct Inner {
     port: u16,
     upstream: u16,
     judge: Box<Judge>,
+    tls: Option<Arc<rustls::ServerConfig>>,
     requests: Mutex<Vec<Request>>,
     open: AtomicUsize,
     most_open: AtomicUsize,
@@ -80,11 +86,24 @@ pub struct Gateway(Arc<Inner>);
 impl Gateway {
     /// One before the server on the loopback port `upstream`.
     pub fn start(upstream: u16, judge: impl Fn(&Request) -> Verdict + Send + Sync + 'static) -> Gateway {
+        Gateway::listen(upstream, None, Box::new(judge))
+    }
+
+    /// The same for clients that speak TLS, which ends here.
+    pub fn encrypted(
+        upstream: u16,
+        tls: Arc<rustls::ServerConfig>,
+        judge: impl Fn(&Request) -> Verdict + Send + Sync + 'static,
+    ) -> Gateway {
+        Gateway::listen(upstream, Some(tls), Box::new(judge))
+    }
+
+    fn listen(upstream: u16, tls: Option<Arc<rustls::ServerConfig>>, judge: Box<Judge>) -> Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (open, most_open, accepted) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         let requests = Mutex::default();
-        let inner = Arc::new(Inner { port, upstream, judge: Box::new(judge), requests, open, most_open, accepted });
+        let inner = Arc::new(Inner { port, upstream, judge, tls, requests, open, most_open, accepted });
         let shared = inner.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().filter_map(Result::ok) {
@@ -120,38 +139,67 @@ impl Gateway {
     }
 }
 
+/// A connection of a client.
+struct Connection {
+    wire: BufReader<Box<dyn Wire>>,
+    socket: TcpStream,
+}
+
+/// What goes over it, encrypted or not.
+trait Wire: Read + Write {}
+
+impl<T: Read + Write> Wire for T {}
+
+impl Connection {
+    fn new(socket: TcpStream, tls: Option<&Arc<rustls::ServerConfig>>) -> Connection {
+        let own = socket.try_clone().unwrap();
+        let wire: Box<dyn Wire> = match tls {
+            None => Box::new(own),
+            Some(tls) => Box::new(rustls::StreamOwned::new(rustls::ServerConnection::new(tls.clone()).unwrap(), own)),
+        };
+        Connection { wire: BufReader::new(wire), socket }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.wire.get_mut().write_all(bytes)?;
+        self.wire.get_mut().flush()
+    }
+}
+
 impl Inner {
     fn connection(&self, stream: TcpStream) {
         stream.set_read_timeout(Some(SILENCE)).ok();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut client = Connection::new(stream, self.tls.as_ref());
         // The first bytes of TLS are no request, and their connection does not count.
-        let Ok(Some(first)) = request(&mut reader) else { return };
+        let Ok(Some(first)) = request(&mut client.wire) else { return };
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_open.fetch_max(open, Ordering::Relaxed);
         self.accepted.fetch_add(1, Ordering::Relaxed);
         let mut next = Some(first);
         while let Some(asked) = next.take() {
-            if !self.serve(&stream, &asked).unwrap_or(false) {
+            let is_last = asked.header("connection") == "close";
+            if !self.serve(&mut client, &asked).unwrap_or(false) || is_last {
                 break;
             }
-            next = request(&mut reader).ok().flatten();
+            next = request(&mut client.wire).ok().flatten();
         }
-        stream.shutdown(Shutdown::Both).ok();
+        client.socket.shutdown(Shutdown::Both).ok();
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Whether the connection is of further use.
-    fn serve(&self, client: &TcpStream, asked: &Request) -> io::Result<bool> {
-        self.requests.lock().unwrap().push(asked.clone());
+    fn serve(&self, client: &mut Connection, asked: &Request) -> io::Result<bool> {
+        let body = if asked.body.len() > KEPT { Vec::new() } else { asked.body.clone() };
+        let (method, target, headers) = (asked.method.clone(), asked.target.clone(), asked.headers.clone());
+        self.requests.lock().unwrap().push(Request { method, target, headers, body });
         let verdict = (self.judge)(asked);
-        let mut client = client;
         let whole = |target: &str| self.forward(asked, target, asked.body.len());
         match verdict {
             Verdict::Cut => Ok(false),
-            Verdict::Forward => whole(&asked.target).and_then(|answer| client.write_all(&answer)).map(|()| true),
-            Verdict::ForwardTo(target) => whole(&target).and_then(|answer| client.write_all(&answer)).map(|()| true),
+            Verdict::Forward => whole(&asked.target).and_then(|answer| client.write(&answer)).map(|()| true),
+            Verdict::ForwardTo(target) => whole(&target).and_then(|answer| client.write(&answer)).map(|()| true),
             Verdict::Answer(status, headers, body) => {
-                client.write_all(&own(status, &headers, &body, &asked.method)).map(|()| true)
+                client.write(&own(status, &headers, &body, &asked.method)).map(|()| true)
             }
             Verdict::CutBody(length) => {
                 self.forward(asked, &asked.target, length.min(asked.body.len()))?;
@@ -159,9 +207,9 @@ impl Inner {
             }
             Verdict::CutAnswer(length) | Verdict::Stall(length) => {
                 let answer = whole(&asked.target)?;
-                client.write_all(&answer[..length.min(answer.len())])?;
+                client.write(&answer[..length.min(answer.len())])?;
                 if matches!(verdict, Verdict::Stall(_)) {
-                    client.read_exact(&mut [0]).ok();
+                    client.wire.read_exact(&mut [0]).ok();
                 }
                 Ok(false)
             }
@@ -172,9 +220,9 @@ impl Inner {
                 if length > 0 {
                     answer[body + position % length] ^= 0x20;
                 }
-                client.write_all(&answer).map(|()| true)
+                client.write(&answer).map(|()| true)
             }
-            Verdict::Tunnel(port) => tunnel(client, port).map(|()| false),
+            Verdict::Tunnel(port) => tunnel(&client.socket, port).map(|()| false),
         }
     }
 
@@ -183,9 +231,13 @@ impl Inner {
         let mut upstream = TcpStream::connect(("127.0.0.1", self.upstream))?;
         upstream.set_read_timeout(Some(Duration::from_secs(20)))?;
         // HTTP/1.0: the answer's end is the connection's, and it comes in one piece.
-        let mut head = format!("{} {target} HTTP/1.0\r\n", asked.method);
+        let mut head = format!("{} {target} HTTP/1.0\r\nconnection: close\r\n", asked.method);
         for (name, value) in asked.headers.iter().filter(|(name, _)| *name != "connection") {
             head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if self.tls.is_some() {
+            // The registry gives out addresses of its own, and they must be those of this server.
+            head.push_str("x-forwarded-proto: https\r\n");
         }
         upstream.write_all(format!("{head}\r\n").as_bytes())?;
         upstream.write_all(&asked.body[..length])?;
@@ -224,7 +276,7 @@ fn own(status: u16, headers: &[(String, String)], body: &str, method: &str) -> V
 }
 
 /// The next request of a connection; none at its end.
-fn request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
+fn request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     let mut line = Vec::new();
     reader.by_ref().take(1 << 16).read_until(b'\n', &mut line)?;
     let line = String::from_utf8(line).map_err(io::Error::other)?;

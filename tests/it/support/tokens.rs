@@ -40,6 +40,20 @@ impl TokenServer {
     pub fn start(lifetime: Duration) -> TokenServer {
         let dir = scratch();
         let (certificate, key) = signer(dir.path());
+        TokenServer::with(dir, lifetime, move |scopes, number| signed(&certificate, &key, scopes, number))
+    }
+
+    /// The same whose tokens are not signed, which costs nothing; for [`TokenServer::guard`] alone.
+    pub fn opaque(lifetime: Duration) -> TokenServer {
+        TokenServer::with(scratch(), lifetime, |_, number| format!("opaque-{number}"))
+    }
+
+    /// `token` makes one for these scopes; its number is of no other.
+    fn with(
+        dir: tempfile::TempDir,
+        lifetime: Duration,
+        token: impl Fn(&[String], usize) -> String + Send + Sync + 'static,
+    ) -> TokenServer {
         let grants: Arc<Mutex<Vec<Grant>>> = Arc::default();
         let given = grants.clone();
         let give = move |asked: &Request| {
@@ -54,8 +68,9 @@ impl TokenServer {
             let of = |key: &'static str| url.query_pairs().filter(move |(k, _)| k == key).map(|(_, v)| v.into_owned());
             assert_eq!(of("service").collect::<Vec<_>>(), [SERVICE], "{}", asked.target);
             let scopes: Vec<String> = of("scope").collect();
-            let token = signed(&certificate, &key, &scopes, given.lock().unwrap().len());
-            given.lock().unwrap().push(Grant { token: token.clone(), scopes, until: Instant::now() + lifetime });
+            let mut given = given.lock().unwrap();
+            let token = token(&scopes, given.len());
+            given.push(Grant { token: token.clone(), scopes, until: Instant::now() + lifetime });
             Verdict::Answer(200, Vec::new(), json!({"token": token, "expires_in": lifetime.as_secs()}).to_string())
         };
         TokenServer { gateway: Gateway::start(0, give), grants, dir }
@@ -73,7 +88,12 @@ impl TokenServer {
 
     /// The judge of a gateway before a registry that knows no tokens: it lets pass what a token is good for.
     pub fn guard(&self) -> impl Fn(&Request) -> Verdict + Send + Sync + use<> {
-        let (grants, realm) = (self.grants.clone(), self.realm());
+        self.guard_with(self.realm())
+    }
+
+    /// The same where tokens are had at another address, which leads here.
+    pub fn guard_with(&self, realm: String) -> impl Fn(&Request) -> Verdict + Send + Sync + use<> {
+        let grants = self.grants.clone();
         move |asked: &Request| {
             let wanted = needed(asked);
             let token = asked.header("authorization").strip_prefix("Bearer ").unwrap_or_default();

@@ -46,3 +46,13 @@ fn sixty_layers_need_four_connections() {
     let (most, all) = gateway.connections();
     assert!(most <= 4 && all <= 4, "{most} connections at a time, {all} in all");
 }
+
+#[test]
+fn permission_is_asked_once_for_each_repository() {
+    let registry = Registry::start();
+    let gateway = Gateway::start(registry.port(), |_| Verdict::Forward);
+    let names = ["a:1", "b:1", "a:2", "a:3"].map(|name| reference(&gateway.name(name)));
+    Client::new(hasty()).unwrap().check_push_to_all(&names).unwrap();
+    assert_eq!(gateway.lines("POST"), ["POST /v2/a/blobs/uploads/", "POST /v2/b/blobs/uploads/"]);
+    assert_eq!(gateway.lines("DELETE").len(), 2, "what was begun is cancelled");
+}

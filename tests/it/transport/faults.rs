@@ -1,15 +1,16 @@
 //! Seeded faults at every stage of pull and push: a run ends right, or in an error that says what failed. No spoilt blob is ever
-//! taken for a good one, and no manifest is there whose blobs are not.
+//! taken for a good one, and no manifest is there whose blobs are not. `ways` says what lies between.
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use silt::oci::{Image, Platform};
-use silt::registry::{Client, Policy, Timeouts};
+use silt::registry::{Client, Policy};
 use silt::store::BlobDir;
 
-use super::{Parcel, digests, hasty, parcel};
+use super::ways::{Ground, Road, WAYS, Way};
+use super::{Parcel, digests, parcel};
 use crate::registry::reference;
 use crate::support::bases;
 use crate::support::executor::Build;
@@ -22,15 +23,15 @@ const RUNS: u64 = 500;
 const LANES: u64 = 10;
 
 /// A number that follows from others.
-fn mix(seed: u64, number: u64) -> u64 {
+pub(super) fn mix(seed: u64, number: u64) -> u64 {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number.wrapping_mul(0xBF58_476D_1CE4_E5B9));
     state ^= state >> 31;
     state = state.wrapping_mul(0x94D0_49BB_1331_11EB);
     state ^ (state >> 29)
 }
 
-/// What a gateway with this seed does with its `number`th request. One in `rarity` is spoilt.
-fn verdict(seed: u64, number: u64, rarity: u64, asked: &Request) -> Verdict {
+/// What a gateway with this seed does with its `number`th request. One in `rarity` is spoilt, in the first `reach` bytes or so.
+pub(super) fn verdict(seed: u64, number: u64, rarity: u64, reach: usize, asked: &Request) -> Verdict {
     let chance = mix(seed, number);
     if !chance.is_multiple_of(rarity) {
         return Verdict::Forward;
@@ -41,9 +42,9 @@ fn verdict(seed: u64, number: u64, rarity: u64, asked: &Request) -> Verdict {
         0 => Verdict::Cut,
         1 => Verdict::CutBody(size % asked.body.len().max(1)),
         2 => Verdict::CutAnswer(size % 40),
-        3 => Verdict::CutAnswer(100 + size % 3000),
+        3 => Verdict::CutAnswer(100 + size % reach),
         4 => Verdict::Stall(size % 200),
-        5 => Verdict::Stall(300 + size % 3000),
+        5 => Verdict::Stall(300 + size % reach),
         6 | 7 => Verdict::Corrupt(size),
         8 => Verdict::Answer(429, headers("0"), String::new()),
         9 => Verdict::Answer(503, headers("1"), "<html>busy</html>".to_owned()),
@@ -52,35 +53,37 @@ fn verdict(seed: u64, number: u64, rarity: u64, asked: &Request) -> Verdict {
     }
 }
 
-fn faulty(port: u16, seed: u64) -> Gateway {
-    let count = AtomicU64::new(0);
-    // From one in three to one in fourteen.
-    let rarity = 3 + seed % 12;
-    Gateway::start(port, move |asked| verdict(seed, count.fetch_add(1, Ordering::Relaxed), rarity, asked))
-}
-
-fn impatient() -> Policy {
-    let [connect, stall, commit] = [500, 300, 500].map(Duration::from_millis);
-    Policy { timeouts: Timeouts { connect, stall, commit }, ..hasty() }
-}
-
-/// How the runs ended.
+/// How the runs of one way ended.
 #[derive(Default)]
 struct Tally {
+    pulls: Ends,
+    pushes: Ends,
+    /// Requests that were spoilt, that went to the token server or mirror, and that were too large.
+    requests: [AtomicU64; 3],
+}
+
+#[derive(Default)]
+struct Ends {
     right: AtomicU64,
     errors: AtomicU64,
 }
 
-impl Tally {
-    fn count<T, E: std::fmt::Display>(&self, result: &Result<T, E>, host: &str) {
+impl Ends {
+    fn count<T, E: std::fmt::Display>(&self, result: &Result<T, E>, hosts: &[String]) {
         match result {
             Ok(_) => drop(self.right.fetch_add(1, Ordering::Relaxed)),
             Err(error) => {
                 let text = error.to_string();
-                assert!(text.contains(host) && !text.contains('\n') && text.len() > 30, "no clear error: {text:?}");
+                let names_one = hosts.iter().any(|host| text.contains(host));
+                assert!(names_one && !text.contains('\n') && text.len() > 30, "no clear error: {text:?}");
                 self.errors.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Right, and in an error.
+    fn counts(&self) -> [u64; 2] {
+        [&self.right, &self.errors].map(|count| count.load(Ordering::Relaxed))
     }
 }
 
@@ -109,13 +112,12 @@ fn check_registry(registry: &Registry, repository: &str, parcel: &Parcel, must_b
     }
 }
 
-fn one_run(registry: &Registry, original: &Parcel, seed: u64, pulls: &Tally, pushes: &Tally) {
-    let gateway = faulty(registry.port(), seed);
-    let host = format!("127.0.0.1:{}", gateway.port());
-    let client = Client::new(impatient()).unwrap();
+fn one_run(ground: &Ground, seed: u64, tallies: &[Tally]) {
+    let way = Way::of(seed);
+    let (road, original, tally) = (Road::new(ground, way, seed), ground.original(way), &tallies[way as usize]);
     let store = BlobDir::create(&original.dir.path().join(format!("pull-{seed}"))).unwrap();
-    let pulled = client.pull(&reference(&gateway.name("original:1")), &Platform::host(), &store);
-    pulls.count(&pulled, &host);
+    let pulled = road.client.pull(&reference(&road.name(&format!("{way}:1"))), &Platform::host(), &store);
+    tally.pulls.count(&pulled, &road.hosts());
     check_store(&store, &original.image);
     if let Ok(image) = &pulled {
         assert_eq!(image.config, original.image.config);
@@ -123,39 +125,48 @@ fn one_run(registry: &Registry, original: &Parcel, seed: u64, pulls: &Tally, pus
     }
     // Half of the pushes mount what the registry has, half send bytes that it has not.
     let repository = format!("run-{seed}");
-    let name = reference(&gateway.name(&format!("{repository}:1")));
-    let own = parcel(3, 3000, 1000 + seed);
+    let name = reference(&road.name(&format!("{repository}:1")));
+    let own = way.parcel(1000 + seed);
     let (image, sent) = match pulled {
         Ok(image) if seed.is_multiple_of(2) => (image, original),
         _ => (own.image.clone(), &own),
     };
-    let pushed = client.push(&name, &image, &sent.blobs);
-    pushes.count(&pushed, &host);
-    check_registry(registry, &repository, sent, pushed.is_ok());
+    let pushed = road.client.push(&name, &image, &sent.blobs);
+    tally.pushes.count(&pushed, &road.hosts());
+    check_registry(&ground.registry, &repository, sent, pushed.is_ok());
     fs::remove_dir_all(store.dir()).unwrap();
+    let seen = [road.spoilt(), road.asked_beside() as u64, road.refused_bodies() as u64];
+    for (sum, seen) in tally.requests.iter().zip(seen) {
+        sum.fetch_add(seen, Ordering::Relaxed);
+    }
 }
 
 #[test]
 #[expect(clippy::disallowed_macros, reason = "the figures are part of the result")]
 fn five_hundred_runs_end_right_or_in_a_clear_error() {
-    let (registry, original) = (Registry::start(), parcel(3, 3000, 999));
-    let direct = Client::new(Policy::default()).unwrap();
-    direct.push(&reference(&registry.name("original:1")), &original.image, &original.blobs).unwrap();
-    let (pulls, pushes, begun) = (Tally::default(), Tally::default(), Instant::now());
+    let (ground, tallies, begun) = (Ground::new(), WAYS.map(|_| Tally::default()), Instant::now());
     std::thread::scope(|scope| {
-        let lane = |lane| move || (lane..RUNS).step_by(LANES as usize).collect::<Vec<_>>();
-        for seeds in (0..LANES).map(lane) {
-            let (registry, original, pulls, pushes) = (&registry, &original, &pulls, &pushes);
-            scope.spawn(move || seeds().into_iter().for_each(|seed| one_run(registry, original, seed, pulls, pushes)));
+        let (ground, tallies) = (&ground, &tallies);
+        for lane in 0..LANES {
+            scope.spawn(move || (lane..RUNS).step_by(LANES as usize).for_each(|seed| one_run(ground, seed, tallies)));
         }
     });
-    let counts = |tally: &Tally| (tally.right.load(Ordering::Relaxed), tally.errors.load(Ordering::Relaxed));
-    println!("pulls right, in error: {:?}; pushes: {:?}; {:?}", counts(&pulls), counts(&pushes), begun.elapsed());
-    for (right, errors) in [counts(&pulls), counts(&pushes)] {
-        assert_eq!(right + errors, RUNS);
-        assert!(right > RUNS / 5, "only {right} runs ended right");
-        assert!(errors > 0, "no fault was felt");
+    let (mut runs, mut errors) = (0, [0, 0]);
+    for (way, tally) in WAYS.iter().zip(&tallies) {
+        let [pulls, pushes] = [&tally.pulls, &tally.pushes].map(Ends::counts);
+        let [spoilt, beside, refused] = tally.requests.each_ref().map(|count| count.load(Ordering::Relaxed));
+        println!(
+            "{way}: pulls right, in error {pulls:?}, pushes {pushes:?}; requests spoilt {spoilt}, beside {beside}, too large {refused}"
+        );
+        assert_eq!(pulls[0] + pulls[1], pushes[0] + pushes[1]);
+        runs += pulls[0] + pulls[1];
+        errors = [errors[0] + pulls[1], errors[1] + pushes[1]];
+        assert!(pulls[0] > 0 && pushes[0] > 0 && spoilt > 0, "{way}: none ended right, or no fault was felt");
+        assert_eq!((beside > 0, refused > 0), ([Way::Tokens, Way::Mirror].contains(way), *way == Way::Chunks), "{way}");
     }
+    println!("{runs} runs, pulls and pushes in error: {errors:?}; {:?}", begun.elapsed());
+    assert_eq!(runs, RUNS);
+    assert!(errors.iter().all(|errors| (1..RUNS * 4 / 5).contains(errors)), "{errors:?}");
 }
 
 #[test]
@@ -176,7 +187,7 @@ fn whole_builds_end_right_or_in_a_clear_error() {
         // Stalls are left out: a whole build waits its full minute.
         let count = AtomicU64::new(0);
         let gateway = Gateway::start(registry.port(), move |asked| {
-            match verdict(seed, count.fetch_add(1, Ordering::Relaxed), 7, asked) {
+            match verdict(seed, count.fetch_add(1, Ordering::Relaxed), 7, 3000, asked) {
                 Verdict::Stall(length) => Verdict::CutAnswer(length),
                 verdict => verdict,
             }
@@ -222,7 +233,7 @@ fn the_checks_can_fail() {
 fn a_fault_follows_from_its_seed() {
     let asked =
         Request { method: "GET".to_owned(), target: "/".to_owned(), headers: Default::default(), body: vec![0; 9] };
-    let all = |seed| (0..200).map(|number| format!("{:?}", verdict(seed, number, 2, &asked))).collect::<Vec<_>>();
+    let all = |seed| (0..200).map(|number| format!("{:?}", verdict(seed, number, 2, 3000, &asked))).collect::<Vec<_>>();
     assert_eq!(all(1), all(1));
     assert_ne!(all(1), all(2));
     let kinds: std::collections::BTreeSet<String> =

@@ -4,16 +4,19 @@ mod bars;
 mod faults;
 mod others;
 mod outputs;
+mod podman;
 mod proxies;
 mod resumed;
 mod servers;
 mod tokens;
+mod ways;
 mod web;
 
 use std::time::Duration;
 
+use silt::credentials::{Credential, Identity};
 use silt::oci::{Compression, Descriptor, DiffId, Digest, Format, History, Image, MediaType, Platform};
-use silt::registry::{Backoff, Client, Credential, Identity, Policy, Timeouts};
+use silt::registry::{Backoff, Client, Policy, Timeouts};
 use silt::store::BlobDir;
 
 use crate::support::scratch;
@@ -60,7 +63,7 @@ fn hasty() -> Policy {
 
 /// A client that is `me` with this password.
 fn with_password(policy: Policy, password: &str) -> Client {
-    let credential = Credential::Basic { user: "me".to_owned(), password: password.to_owned() };
+    let credential = Credential::basic("me", password);
     let identity = Identity { credential, source: "the test's file".to_owned() };
     Client::new(policy).unwrap().identified_by(move |_, _| Ok(identity.clone()))
 }

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 
-use silt::oci::{Compression, Format, Platform};
+use silt::oci::{Compression, Format, MediaType, Platform};
 use silt::store::BlobDir;
 
 use crate::registry::{client, index_layout, marker, reference, sample};
 use crate::support::container::Engine;
+use crate::support::executor::Build;
 use crate::support::registry::Registry;
-use crate::support::{bases, run, scratch};
+use crate::support::{bases, image, run, scratch};
 
 fn skopeo(args: &[&str], from: &str, to: &str) {
     let mut command = Command::new("skopeo");
@@ -84,6 +85,33 @@ fn we_pull_zstd() {
     skopeo(&["--format=oci", "--dest-compress-format=zstd", "--dest-compress"], &from, &format!("docker://{name}"));
     let zstd = client().pull(&reference(&name), &Platform::host(), &sample.blobs).unwrap();
     let kinds: Vec<_> = zstd.layers().iter().map(|layer| layer.descriptor.media_type.clone()).collect();
-    let is_zstd = |kind: &silt::oci::MediaType| *kind == silt::oci::MediaType::Layer(Format::Oci, Compression::Zstd);
+    let is_zstd = |kind: &MediaType| *kind == MediaType::Layer(Format::Oci, Compression::Zstd);
     assert!(kinds.iter().all(is_zstd), "{kinds:?}");
+}
+
+#[test]
+fn layers_that_are_not_compressed_are_pulled_and_built_on() {
+    let registry = Registry::start();
+    let from = format!("oci:{}:latest", bases::busybox().display());
+    for (format, flag) in [(Format::Oci, "--format=oci"), (Format::Docker, "--format=v2s2")] {
+        let (dir, name) = (scratch(), registry.name(&format!("plain:{format:?}")));
+        let plain = format!("dir:{}", dir.path().join("plain").display());
+        skopeo(&[flag, "--dest-decompress"], &from, &plain);
+        skopeo(&["--preserve-digests"], &plain, &format!("docker://{name}"));
+        let store = BlobDir::create(&dir.path().join("store")).unwrap();
+        let image = client().pull(&reference(&name), &Platform::host(), &store).unwrap();
+        assert_eq!((image.format, image.layers().len()), (format, 2));
+        for layer in image.layers() {
+            assert_eq!(layer.descriptor.media_type, MediaType::Layer(format, Compression::None));
+            assert_eq!(layer.descriptor.digest, layer.diff_id.0, "the bytes of the archive itself");
+            assert!(store.has(&layer.descriptor.digest));
+        }
+        let app = registry.name(&format!("app:{format:?}"));
+        let build = Build::new(&format!("FROM {name}\nRUN echo ours > /ours\n")).arg(format!("--destination={app}"));
+        let built = build.run();
+        assert!(built.status.success(), "{}", built.stderr());
+        let unpacked = image::unpack(&format!("docker://{app}"));
+        assert_eq!(std::fs::read_to_string(unpacked.tree().join("ours")).unwrap(), "ours\n");
+        assert!(unpacked.tree().join("bin/busybox").exists());
+    }
 }

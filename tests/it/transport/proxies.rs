@@ -7,6 +7,7 @@ use silt::registry::{Client, Policy, Proxies};
 use super::{hasty, parcel};
 use crate::registry::{fails, reference};
 use crate::support::authority::Authority;
+use crate::support::executor::Build;
 use crate::support::gateway::{Gateway, Request, Verdict};
 use crate::support::registry::{Kind, Registry};
 use crate::support::tokens::BASIC;
@@ -66,4 +67,39 @@ fn an_encrypted_registry_is_reached_through_a_tunnel() {
     Client::new(policy).unwrap().push(&name, &parcel.image, &parcel.blobs).unwrap();
     let lines: std::collections::BTreeSet<String> = gateway.requests().iter().map(Request::line).collect();
     assert_eq!(lines.into_iter().collect::<Vec<_>>(), ["CONNECT registry.local:5000"]);
+}
+
+#[test]
+fn plain_http_is_spoken_where_it_is_asked_for_and_is_told_of() {
+    let registry = Registry::start();
+    // Only through the proxy is there such a host, and nothing that speaks TLS.
+    let gateway = proxy(registry.port(), false);
+    let address = format!("http://me:pass%3Aword@127.0.0.1:{}", gateway.port());
+    let (host, name) = ("registry.example:5000", "registry.example:5000/some/app:1");
+    let build = |dockerfile: &str, to: &str| {
+        let build = Build::new(dockerfile).file("a", "a").arg(format!("--destination={to}"));
+        build.env("http_proxy", &address).env("HTTPS_PROXY", &address)
+    };
+    let copy = "FROM scratch\nCOPY a /\n";
+    build(copy, name).fail(1, &[host, "cannot reach the registry"]);
+    build(copy, name).arg("--insecure-registry=other.example:5000").fail(1, &[host, "cannot reach the registry"]);
+    let plain = gateway.requests().iter().filter(|asked| asked.method != "CONNECT").count();
+    assert_eq!(plain, 0, "plain HTTP that nobody asked for");
+    let flag = format!("--insecure-registry={host}");
+    let told = format!("speaking plain HTTP with {host} (https: ");
+    let stderr = build(copy, name).arg(&flag).succeed().stderr();
+    assert!(stderr.contains(&told), "{stderr}");
+    assert_eq!(registry.manifest_status("some/app", "1"), 200);
+    let second = "registry.example:5000/some/app:2";
+    let stderr = build(&format!("FROM {name}\nCOPY a /b\n"), second).arg(&flag).succeed().stderr();
+    assert_eq!(stderr.matches(&told).count(), 2, "once for pulling and once for pushing:\n{stderr}");
+    // One flag for each direction.
+    build(copy, name).arg("--insecure-pull").fail(1, &[host, "cannot reach the registry"]);
+    build(copy, name).arg("--insecure").succeed();
+    build(&format!("FROM {name}\nCOPY a /b\n"), second).arg("--insecure").fail(1, &[host, "cannot reach"]);
+    // On this machine nobody need ask for it.
+    let near = registry.name("near:1");
+    let stderr = build(copy, &near).succeed().stderr();
+    let host = near.trim_end_matches("/near:1");
+    assert!(stderr.contains(&format!("speaking plain HTTP with {host} (https: ")), "{stderr}");
 }

@@ -108,15 +108,7 @@ fn a_registry_that_cannot_be_written_says_so_before_the_build() {
 #[test]
 fn a_tag_that_may_not_move_is_an_error_unless_it_need_not() {
     let (registry, first, second) = (Registry::start(), parcel(1, 1000, 17), parcel(1, 1000, 18));
-    let port = registry.port();
-    let taken = Mutex::new(BTreeSet::new());
-    let gateway = Gateway::start(port, move |asked| {
-        let is_tag = asked.method == "PUT" && asked.target.contains("/manifests/");
-        match is_tag && !taken.lock().unwrap().insert(asked.target.clone()) {
-            true => Verdict::Answer(400, Vec::new(), IMMUTABLE.to_owned()),
-            false => Verdict::Forward,
-        }
-    });
+    let gateway = immutable(&registry);
     let name = reference(&gateway.name("app:1"));
     let digest = Client::new(hasty()).unwrap().push(&name, &first.image, &first.blobs).unwrap();
     fails(
@@ -127,6 +119,41 @@ fn a_tag_that_may_not_move_is_an_error_unless_it_need_not() {
     Client::new(lenient).unwrap().push(&name, &second.image, &second.blobs).unwrap();
     let there = Client::new(hasty()).unwrap().resolve(&name, &Platform::host()).unwrap();
     assert_eq!(there.digest, digest, "the tag was moved");
+}
+
+#[test]
+fn a_push_that_was_refused_and_ignored_is_not_called_one() {
+    let registry = Registry::start();
+    let gateway = immutable(&registry);
+    let (name, other) = (gateway.name("app:1"), gateway.name("app:2"));
+    let build = |content: &str| {
+        let build = Build::new("FROM scratch\nCOPY a /\n").file("a", content).arg(format!("--destination={name}"));
+        let file = format!("--digest-file={}", build.dir().join("digest").display());
+        build.args([file, "--push-ignore-immutable-tag-errors".to_owned()])
+    };
+    let stderr = build("first").succeed().stderr();
+    assert!(stderr.contains(&format!("pushed {name}@sha256:")), "{stderr}");
+    let second = build("second").arg(format!("--destination={other}")).run();
+    let stderr = second.stderr();
+    assert!(second.status.success() && stderr.contains("tag is immutable"), "{stderr}");
+    assert!(stderr.contains(&format!("ignored, so {name} stays what it was")), "{stderr}");
+    assert!(!stderr.contains(&format!("pushed {name}@")) && stderr.contains(&format!("pushed {other}@")), "{stderr}");
+    let digest = fs::read_to_string(second.root().parent().unwrap().parent().unwrap().join("digest")).unwrap();
+    assert_eq!(registry.manifest_status("app", &digest), 200, "the other tag has it");
+    let there = Client::new(hasty()).unwrap().resolve(&reference(&name), &Platform::host()).unwrap();
+    assert_ne!(there.digest.as_str(), digest);
+}
+
+/// A registry whose tags are never moved.
+fn immutable(registry: &Registry) -> Gateway {
+    let taken = Mutex::new(BTreeSet::new());
+    Gateway::start(registry.port(), move |asked| {
+        let is_tag = asked.method == "PUT" && asked.target.contains("/manifests/");
+        match is_tag && !taken.lock().unwrap().insert(asked.target.clone()) {
+            true => Verdict::Answer(400, Vec::new(), IMMUTABLE.to_owned()),
+            false => Verdict::Forward,
+        }
+    })
 }
 
 const IMMUTABLE: &str = r#"{"errors":[{"code":"TAG_INVALID","message":"The image tag '1' already exists in the 'app' repository and cannot be overwritten because the tag is immutable."}]}"#;

@@ -10,6 +10,7 @@ use silt::store::BlobDir;
 use super::{digests, hasty, parcel, with_password};
 use crate::registry::reference;
 use crate::support::authority::Authority;
+use crate::support::executor::Build;
 use crate::support::nginx::Nginx;
 use crate::support::registry::{Kind, Registry};
 
@@ -128,4 +129,43 @@ fn a_limit_of_size_is_met_in_chunks() {
     let log = nginx.log(|lines| count(lines, "202 PATCH") >= 6);
     let (refused, taken) = (count(&log, "413 PATCH"), count(&log, "202 PATCH"));
     assert!((1..=4).contains(&refused) && taken >= 6, "{log:?}");
+}
+
+#[test]
+fn every_transfer_is_told_of() {
+    let registry = Registry::start();
+    // Twelve seconds for 1.3 MB: a line is due every ten.
+    let nginx = Nginx::start(|port, _| {
+        format!(
+            "access_log off; server {{ listen 127.0.0.1:{port}; location / {{ limit_rate 110k;\n\
+             proxy_pass http://127.0.0.1:{}; {PASS} }} }}",
+            registry.port()
+        )
+    });
+    let base = Build::new("FROM scratch\nCOPY large /\n").file("large", super::noise(1_300_000, 21));
+    base.arg(format!("--destination={}", registry.name("base:1"))).succeed();
+    let lines = |dockerfile: &str, level: &str, to: &str| {
+        let build = Build::new(dockerfile).file("a", "a").arg(format!("--destination={to}"));
+        let stderr = build.args(["--log-format=json", &format!("--verbosity={level}")]).succeed().stderr();
+        let said = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let said =
+            |line| (said(line)["level"].as_str().unwrap().to_owned(), said(line)["msg"].as_str().unwrap().to_owned());
+        stderr.lines().map(said).collect::<Vec<_>>()
+    };
+    let (slow, fast) = (nginx.name("base:1"), registry.name("app:1"));
+    let said = lines(&format!("FROM {slow}\nCOPY a /\n"), "info", &fast);
+    let of_blob: Vec<_> = said.iter().filter(|(_, line)| line.contains("blob sha256:")).collect();
+    let [on_the_way, done] = &of_blob[..] else { panic!("not one line on the way and one at the end: {said:?}") };
+    let figures = on_the_way.1.rsplit_once(": ").unwrap().1.strip_suffix(" %)").unwrap().replace(" of ", " ");
+    let figures: Vec<u64> = figures.split([' ', '(']).filter_map(|word| word.parse().ok()).collect();
+    let [bytes, all, percent] = figures[..] else { panic!("{on_the_way:?}") };
+    assert!(1_300_000 <= all && (700_000..all).contains(&bytes) && percent == bytes * 100 / all, "{on_the_way:?}");
+    assert!(on_the_way.0 == "info" && done.0 == "info", "{of_blob:?}");
+    assert!(done.1.contains(&format!("done, {all} bytes in 1")) && done.1.ends_with(" s"), "{done:?}");
+    // One that takes no time is for those who want to know more.
+    let said = lines("FROM scratch\nCOPY a /\n", "debug", &registry.name("app:2"));
+    let ends = said
+        .iter()
+        .filter(|(level, line)| level == "debug" && line.contains(": done, ") && line.contains("push blob sha256:"));
+    assert_eq!(ends.count(), 2, "a layer and the configuration: {said:?}");
 }
