@@ -7,7 +7,7 @@ packages=(
     ca-certificates gcc git libc6-dev make                # to compile
     busybox-static debootstrap debian-archive-keyring     # base images
     python3 wget xz-utils bzip2 zstd                      # to make them, and archives
-    docker-registry nginx-light openssl skopeo umoci buildah  # an independent registry, readers and writers
+    docker-registry nginx-light fcgiwrap openssl skopeo umoci buildah  # an independent registry, readers and writers
     podman runc catatonit                                 # a container engine
     golang-github-containers-common                       # its seccomp profile
     openssh-client                                        # an SSH agent

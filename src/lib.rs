@@ -1,8 +1,8 @@
 //! Silt builds container images from a Dockerfile in user space, without a daemon, as a drop-in for the kaniko executor.
 //!
 //! The modules form levels, lowest first; a module uses only those above it in this list (`tests/it/architecture.rs`):
-//! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `credentials` `rootfs`; 2 `registry` `context` `snapshot`; 3 `layer` `steps`;
-//! 5 `build` `export`; 6 `cli`.
+//! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `credentials` `rootfs`; 2 `git`; 3 `registry` `context` `snapshot`; 4 `layer` `steps`;
+//! 6 `build` `export`; 7 `cli`.
 
 #![deny(unsafe_code)]
 
@@ -13,6 +13,7 @@ pub mod context;
 pub mod credentials;
 pub mod dockerfile;
 pub mod export;
+pub mod git;
 pub mod layer;
 pub mod log;
 pub mod oci;

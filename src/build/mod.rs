@@ -12,6 +12,7 @@ mod nominator;
 mod platform;
 mod protected;
 mod remote;
+mod repository;
 mod site;
 mod snapshot;
 mod source;

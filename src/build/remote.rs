@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use tracing::info;
 
+use super::repository;
 use crate::oci::{Digest, Hasher};
 use crate::registry;
 use crate::rootfs::Timestamp;
-use crate::steps::{Fetch, Fetched};
+use crate::steps::{CheckOut, Fetch, Fetched, Repository, Vault};
 
 /// The name that BuildKit gives to what has none.
 const UNNAMED: &str = "__unnamed__";
@@ -20,6 +21,8 @@ const UNNAMED: &str = "__unnamed__";
 pub(super) struct Fetcher<'a> {
     pub(super) client: &'a registry::Client,
     pub(super) dir: PathBuf,
+    /// The secrets, of which some are for repositories.
+    pub(super) vault: &'a Vault,
 }
 
 impl Fetch for Fetcher<'_> {
@@ -40,6 +43,10 @@ impl Fetch for Fetcher<'_> {
         file.rewind()?;
         let modified = downloaded.last_modified.as_deref().and_then(time).unwrap_or_default();
         Ok(Fetched { file, name, modified })
+    }
+
+    fn check_out(&self, ask: &CheckOut<'_>) -> Result<Repository> {
+        repository::check_out(ask, self.vault, &self.client.network()?, &self.dir)
     }
 }
 

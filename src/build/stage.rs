@@ -297,7 +297,7 @@ impl<'a> Builder<'a> {
         let mounts = step.mounts.iter().map(|source| source.as_ref().map(|source| self.tree(source)).transpose());
         let mounts = mounts.collect::<Result<Vec<_>>>()?;
         let isolation = self.isolation.unwrap_or(run::Isolation::InPlace);
-        let fetch = Fetcher { client: &self.request.registry, dir: self.site.work.clone() };
+        let fetch = Fetcher { client: &self.request.registry, dir: self.site.work.clone(), vault: &self.request.vault };
         let sources = Sources {
             tree,
             control: self.control,

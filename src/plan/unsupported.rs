@@ -2,7 +2,7 @@
 //! its row here.
 
 use super::{Error, Problem, Stage, Step};
-use crate::dockerfile::{Add, Instruction, remote};
+use crate::dockerfile::Instruction;
 
 /// Refuses the first step of the stages to build that cannot be carried out.
 pub(super) fn check(stages: &[Stage]) -> Result<(), Error> {
@@ -20,16 +20,9 @@ pub(super) fn check(stages: &[Stage]) -> Result<(), Error> {
 pub(super) fn unsupported(instruction: &Instruction) -> Option<String> {
     match instruction {
         Instruction::Run(it) => first(&[(!it.devices.is_empty(), "RUN --device")]),
-        Instruction::Add(it) => add(it),
         Instruction::Onbuild(it) => unsupported(&it.instruction),
         _ => None,
     }
-}
-
-fn add(add: &Add) -> Option<String> {
-    let address = add.transfer.paths().find(|source| remote::is_git(source));
-    let address = address.map(|source| format!("ADD of a git repository ({source})"));
-    first(&[(add.keep_git_dir.is_some(), "ADD --keep-git-dir")]).or(address)
 }
 
 fn first(rows: &[(bool, &str)]) -> Option<String> {
@@ -42,13 +35,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_carried_out_names_itself() {
-        for (text, expected) in [
-            ("RUN --device=a b", "RUN --device"),
-            ("ADD --keep-git-dir=false b c", "ADD --keep-git-dir"),
-            ("ADD git@h:a/b d", "ADD of a git repository (git@h:a/b)"),
-            ("ADD x https://h/a.git#v1 d", "ADD of a git repository (https://h/a.git#v1)"),
-            ("ONBUILD RUN --device=a b", "RUN --device"),
-        ] {
+        for (text, expected) in [("RUN --device=a b", "RUN --device"), ("ONBUILD RUN --device=a b", "RUN --device")] {
             assert_eq!(unsupported(&instruction(text)).as_deref(), Some(expected), "{text}");
         }
     }
@@ -63,6 +50,7 @@ mod tests {
             "USER a",
             "ONBUILD RUN a",
             "ADD https://h/a b",
+            "ADD --keep-git-dir https://h/a.git#v1 d",
         ] {
             assert_eq!(unsupported(&instruction(text)), None, "{text}");
         }

@@ -108,6 +108,11 @@ impl<'a> Copier<'a> {
         Copier { from, to, there, stamp, onto, fresh, copies, open, own, touched, replaced: Cell::new(None) }
     }
 
+    /// Goes on with copies out of `from`.
+    pub fn turn_to(&mut self, from: &'a Root) {
+        self.from = Cursor::new(from);
+    }
+
     /// Makes `path` and the directories above it where they are missing, with the owner and the mode of the copies.
     pub fn directory(&mut self, path: &RootPath) -> Result<()> {
         let mode = self.mode(IMPLIED_MODE, true);

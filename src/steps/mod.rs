@@ -26,7 +26,7 @@ mod workdir;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-pub use fetch::{Fetch, Fetched};
+pub use fetch::{CheckOut, Fetch, Fetched, Repository};
 pub use history::history;
 pub use source::Missing;
 pub use state::StageState;

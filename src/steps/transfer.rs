@@ -10,7 +10,7 @@ mod placing;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::destination::Destination;
-use super::fetch::{Fetch, Fetched};
+use super::fetch::{CheckOut, Fetch, Fetched, Repository};
 use super::pattern;
 use super::source::{Found, find};
 use super::state::StageState;
@@ -47,8 +47,16 @@ enum Archives {
 enum Remote<'a> {
     /// Nothing: COPY takes paths only.
     Refused,
-    /// It is fetched; `--checksum`, unexpanded.
-    Fetched(Option<&'a str>),
+    /// It is fetched, or checked out.
+    Fetched(Wish<'a>),
+}
+
+/// What ADD says of the source that is an address.
+#[derive(Clone, Copy)]
+struct Wish<'a> {
+    /// `--checksum`, unexpanded.
+    checksum: Option<&'a str>,
+    keep_git_dir: Option<bool>,
 }
 
 /// One thing to put at the destination.
@@ -61,6 +69,8 @@ enum Item {
     Document(String, String),
     /// What was fetched.
     Remote(Fetched),
+    /// A git repository that was checked out.
+    Repository(Repository),
 }
 
 impl<'a> From<&'a dockerfile::Copy> for Ask<'a> {
@@ -77,7 +87,8 @@ impl<'a> From<&'a dockerfile::Add> for Ask<'a> {
             Some(true) => Archives::Unpacked,
             Some(false) => Archives::Copied,
         };
-        let remote = Remote::Fetched(add.checksum.as_deref());
+        let wish = Wish { checksum: add.checksum.as_deref(), keep_git_dir: add.keep_git_dir };
+        let remote = Remote::Fetched(wish);
         Ask { transfer: &add.transfer, parents: false, archives, remote }
     }
 }
@@ -104,7 +115,7 @@ pub(super) fn transfer(state: &mut StageState, root: &Root, sources: &Sources<'_
         members: chown.unwrap_or(Owner::Kept),
         is_stamped: mode.is_some(),
     };
-    items.into_iter().try_for_each(|item| placing.item(item))?;
+    items.iter().try_for_each(|item| placing.item(item))?;
     let lost = placing.copier.replaced_owner().filter(|_| chown.is_none());
     state.differences.extend(lost.map(|(uid, gid)| {
         format!("what belongs to {uid}:{gid} in the context is root's in the image; kaniko 1.24 keeps the owner")
@@ -117,7 +128,7 @@ pub(super) fn transfer(state: &mut StageState, root: &Root, sources: &Sources<'_
 fn check_room(destination: &Destination, root: &Root, items: &[Item]) -> Result<()> {
     let is_alone = |item: &Item| match item {
         Item::Named(found) => found.node.entry.kind != Kind::Directory,
-        Item::Parents(..) => false,
+        Item::Parents(..) | Item::Repository(_) => false,
         Item::Document(..) | Item::Remote(_) => true,
     };
     destination.check_room(root, items.len(), items.iter().any(is_alone))
@@ -131,8 +142,8 @@ fn items(state: &StageState, sources: &Sources<'_>, ask: &Ask<'_>) -> Result<Vec
             CopySource::Path(word) => {
                 let word = state.expand(word)?;
                 match ask.remote {
-                    Remote::Fetched(checksum) if remote::is_remote(&word) => {
-                        items.push(fetch(state, sources.fetch, &word, checksum)?);
+                    Remote::Fetched(wish) if remote::is_remote(&word) => {
+                        items.push(fetch(state, sources.fetch, &word, wish)?);
                     }
                     Remote::Refused if remote::is_http(&word) => bail!("COPY cannot fetch {word}; ADD can"),
                     _ => items.extend(local(&sources.tree, &word, ask.parents)?),
@@ -140,9 +151,13 @@ fn items(state: &StageState, sources: &Sources<'_>, ask: &Ask<'_>) -> Result<Vec
             }
         }
     }
-    if let Remote::Fetched(Some(_)) = ask.remote {
-        let is_one_address = matches!(items.as_slice(), [Item::Remote(_)]);
-        ensure!(is_one_address, "--checksum goes with one source, which is an address");
+    if let Remote::Fetched(wish) = ask.remote {
+        let is_one_address = matches!(items.as_slice(), [Item::Remote(_) | Item::Repository(_)]);
+        ensure!(wish.checksum.is_none() || is_one_address, "--checksum goes with one source, which is an address");
+        let has_repository = items.iter().any(|item| matches!(item, Item::Repository(_)));
+        if wish.keep_git_dir.is_some() && !has_repository {
+            tracing::warn!("--keep-git-dir means nothing here: no source is a git repository");
+        }
     }
     Ok(items)
 }
@@ -168,12 +183,14 @@ fn document(state: &StageState, document: &Heredoc) -> Result<Item> {
     Ok(Item::Document(document.name.clone(), content))
 }
 
-fn fetch(state: &StageState, fetcher: &dyn Fetch, word: &str, checksum: Option<&str>) -> Result<Item> {
-    if remote::is_git(word) {
-        bail!("{word} is a git repository, which ADD cannot fetch yet; add it to the build context");
+fn fetch(state: &StageState, fetcher: &dyn Fetch, word: &str, wish: Wish<'_>) -> Result<Item> {
+    let checksum = wish.checksum.map(|checksum| state.expand(checksum)).transpose()?;
+    let checksum = checksum.as_deref().filter(|checksum| !checksum.is_empty());
+    if !remote::is_git(word) {
+        return Ok(Item::Remote(fetcher.fetch(word, checksum)?));
     }
-    let checksum = checksum.map(|checksum| state.expand(checksum)).transpose()?;
-    Ok(Item::Remote(fetcher.fetch(word, checksum.as_deref().filter(|checksum| !checksum.is_empty()))?))
+    let ask = CheckOut { address: word, checksum, keep_git_dir: wish.keep_git_dir };
+    Ok(Item::Repository(fetcher.check_out(&ask)?))
 }
 
 /// What `--chown` says; nothing where it is empty after expansion.

@@ -22,7 +22,13 @@ impl Vault {
         self.agents.insert(id.to_owned(), socket);
     }
 
-    pub(super) fn secret(&self, id: &str) -> Option<&[u8]> {
+    /// All secrets with their ids.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.secrets.iter().map(|(id, bytes)| (id.as_str(), bytes.as_slice()))
+    }
+
+    /// What a secret says.
+    pub fn secret(&self, id: &str) -> Option<&[u8]> {
         self.secrets.get(id).map(Vec::as_slice)
     }
 

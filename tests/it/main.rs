@@ -15,6 +15,7 @@ mod differential;
 mod edges;
 mod events;
 mod failures;
+mod git;
 mod instructions;
 mod losses;
 mod machine;

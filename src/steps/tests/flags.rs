@@ -153,7 +153,32 @@ fn addresses_that_are_refused() {
     refused("ADD --checksum=sha256:right http://shelf/plain a /t/", "one source");
     refused("ENV u=http://shelf/plain\nCOPY $u /t", "ADD can");
     refused("ENV u=https://h/r.git\nADD $u /t", "git repository");
+    refused("ADD --checksum=abcdef1 git://shelf/tree /t", "another commit");
+    refused("ADD --checksum=abcdef0 git://shelf/tree a /t/", "one source");
     refused("ADD http://shelf/none /t", "No such file");
+}
+
+#[test]
+fn repositories_are_directories() {
+    let check = |text: &str, expected: &[&str]| {
+        let mut fixture = shelf().context(&["f a A"]);
+        super::build(
+            &fixture.path("shelf"),
+            &["d tree/d", "f tree/d/y Y :755", "l tree/l d/y", "d tree-kept", "f tree-kept/k K"],
+        );
+        fixture.run(text);
+        assert_eq!(fixture.tree(), expected, "{text}");
+    };
+    let all = ["755 0:0 t/", "755 0:0 t/d/=", "755 0:0 t/d/y Y=", "0 0:0 t/l -> d/y", "644 0:0 t/x X"];
+    check("ADD git://shelf/tree /t", &all);
+    check("ADD --link git://shelf/tree /t/", &all);
+    check("ADD --checksum=abcdef0 --keep-git-dir=false git://shelf/tree /t", &all);
+    check(
+        "ENV n=tree\nADD --exclude=d/y --exclude=l git://shelf/$n /t",
+        &["755 0:0 t/", "755 0:0 t/d/=", "644 0:0 t/x X"],
+    );
+    check("ADD --keep-git-dir git://shelf/tree /t", &["755 0:0 t/", "644 0:0 t/k K="]);
+    check("ADD --chown=3:4 --chmod=go= git://shelf/tree#:d a /t/", &["700 3:4 t/", "600 3:4 t/a A=", "700 3:4 t/y Y="]);
 }
 
 #[test]

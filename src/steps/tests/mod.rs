@@ -15,11 +15,12 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, mknodat, utimensat};
 use tempfile::TempDir;
 
 use super::run::{Control, Isolation, Program};
-use super::{Error, Fetch, Fetched, Rights, Sources, StageState, Touched, Tree, Vault, execute};
+use super::{CheckOut, Error, Fetch, Fetched, Repository, Rights, Sources, StageState, Touched, Tree, Vault, execute};
 use crate::context::Context;
 use crate::dockerfile::{self, Escape, Instruction};
 use crate::oci::ConfigFile;
@@ -44,6 +45,15 @@ impl Fetch for Shelf {
         anyhow::ensure!(checksum.is_none_or(|sum| sum == "sha256:right"), "{address}: another checksum");
         let file = fs::File::open(self.0.join(&name))?;
         Ok(Fetched { file, name, modified: rootfs::Timestamp { sec: THEN, nsec: 0 } })
+    }
+
+    fn check_out(&self, ask: &CheckOut<'_>) -> anyhow::Result<Repository> {
+        let name = ask.address.strip_prefix("git://shelf/").context("a git repository of the shelf")?;
+        anyhow::ensure!(ask.checksum.is_none_or(|sum| sum == "abcdef0"), "{name}: another commit");
+        let (name, top) = name.split_once("#:").unwrap_or((name, ""));
+        let name = if ask.keep_git_dir == Some(true) { format!("{name}-kept") } else { name.to_owned() };
+        let top = RootPath::clean(top).expect("a path");
+        Ok(Repository { root: Root::open(&self.0.join(name))?, top, place: Box::new(()) })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::dockerfile::ignore::Ignore;
 use crate::rootfs::{Copier, Entry, Kind, Owner, Root, RootPath, Timestamp, Xattrs};
 use crate::steps::archive::{self, Archive};
 use crate::steps::destination::Destination;
-use crate::steps::fetch::Fetched;
+use crate::steps::fetch::{Fetched, Repository};
 use crate::steps::source::Found;
 use crate::steps::{Tree, pattern};
 
@@ -32,20 +32,21 @@ pub(super) struct Placing<'a> {
     pub(super) is_stamped: bool,
 }
 
-impl Placing<'_> {
-    pub(super) fn item(&mut self, item: Item) -> Result<()> {
+impl<'a> Placing<'a> {
+    pub(super) fn item(&mut self, item: &'a Item) -> Result<()> {
         match item {
-            Item::Named(found) if !is_directory(&found) && self.excludes.excluded(&found.name).is_some() => Ok(()),
-            Item::Named(found) => match self.archive(&found)? {
+            Item::Named(found) if !is_directory(found) && self.excludes.excluded(&found.name).is_some() => Ok(()),
+            Item::Named(found) => match self.archive(found)? {
                 Some(archive) => self.unpack(archive).with_context(|| format!("unpack {:?}", found.path)),
-                None => self.named(&found),
+                None => self.named(found),
             },
-            Item::Parents(top, includes) => self.parents(&top, &includes),
+            Item::Parents(top, includes) => self.parents(top, includes),
             Item::Document(name, content) => {
                 let entry = plain(DOCUMENT_MODE, Timestamp::now());
                 self.file(name.as_bytes(), &mut content.as_bytes(), &entry)
             }
             Item::Remote(fetched) => self.remote(fetched),
+            Item::Repository(repository) => self.repository(repository),
         }
     }
 
@@ -91,15 +92,29 @@ impl Placing<'_> {
         copied.with_context(|| format!("copy to {target}"))
     }
 
-    fn remote(&mut self, fetched: Fetched) -> Result<()> {
-        let Fetched { mut file, name, modified } = fetched;
+    /// Copies the files of a repository into the destination, which is a directory.
+    fn repository(&mut self, repository: &'a Repository) -> Result<()> {
+        let target = self.destination.exact(self.root)?;
+        let filter = |path: &RootPath, is_directory| {
+            let own = path.strip_prefix(&repository.top).unwrap_or_else(RootPath::root);
+            pattern::selection(self.excludes, own.as_bytes(), is_directory)
+        };
+        self.copier.turn_to(&repository.root);
+        let copied = self.copier.copy(&repository.top, &target, &filter);
+        self.copier.turn_to(self.tree.root());
+        copied.with_context(|| format!("copy to {target}"))
+    }
+
+    fn remote(&mut self, fetched: &Fetched) -> Result<()> {
+        let Fetched { file, name, modified } = fetched;
+        let mut file = file.try_clone()?;
         if self.archives == Archives::Unpacked
             && let Some(archive) = archive::open(file.try_clone()?)?
         {
             return self.unpack(archive).with_context(|| format!("unpack {name}"));
         }
         file.rewind()?;
-        self.file(name.as_bytes(), &mut file, &plain(FETCHED_MODE, modified))
+        self.file(name.as_bytes(), &mut file, &plain(FETCHED_MODE, *modified))
     }
 
     /// Writes a file that is in no tree.

@@ -5,6 +5,7 @@ pub mod bases;
 pub mod container;
 pub mod executor;
 pub mod gateway;
+pub mod git;
 pub mod image;
 pub mod nginx;
 pub mod registry;
