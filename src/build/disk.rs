@@ -16,7 +16,7 @@ use super::site::mounts;
 use super::timings::{StepTiming, nanos};
 use super::{Request, Snapshots, snapshot};
 use crate::layer::Layer;
-use crate::rootfs::{Root, RootPath};
+use crate::rootfs::{Kind, Root, RootPath};
 use crate::snapshot::{Baseline, Candidates};
 use crate::steps::Touched;
 
@@ -98,6 +98,13 @@ impl Disk {
         self.root.set_protected(self.protected.iter().chain(&now).cloned());
         self.mounts = now;
         Ok(())
+    }
+
+    /// The root and its record, if layers have all that stands in it.
+    pub(super) fn into_carried(self) -> Option<(Root, Baseline)> {
+        let mut below_root = self.baseline.tree().iter().filter(|(path, _)| !path.is_root());
+        let is_carried = below_root.all(|(_, node)| !node.foreign && node.entry.kind != Kind::Socket);
+        (is_carried && self.mounts.is_empty() && !self.is_touched()).then_some((self.root, self.baseline))
     }
 
     /// Whether anything was written since the last snapshot.

@@ -17,6 +17,7 @@ mod site;
 mod snapshot;
 mod source;
 mod stage;
+mod standing;
 mod timings;
 
 use std::collections::{BTreeMap, BTreeSet};

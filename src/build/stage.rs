@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use silt_watcher::Options;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::base::Bases;
 use super::disk::Disk;
@@ -13,6 +13,7 @@ use super::error::one_line;
 use super::nominator::{Nominator, Wanted};
 use super::remote::Fetcher;
 use super::site::{Place, Site};
+use super::standing::Standing;
 use super::timings::{StepTiming, nanos};
 use super::{Differences, Error, NamedContext, Request, Snapshots, Timings, kept, now, platform};
 use crate::context::Context;
@@ -40,6 +41,8 @@ pub(super) struct Builder<'a> {
     /// Named contexts that are directories, opened.
     directories: BTreeMap<String, (Root, Context)>,
     isolation: Option<run::Isolation>,
+    /// The root as the last stage left it, if this one goes on from it.
+    standing: Option<Standing>,
     /// The lines of which is said already what kaniko does otherwise.
     told: BTreeSet<u32>,
 }
@@ -90,6 +93,7 @@ impl<'a> Builder<'a> {
             images: BTreeMap::new(),
             directories: BTreeMap::new(),
             isolation: None,
+            standing: None,
             told,
         })
     }
@@ -98,7 +102,10 @@ impl<'a> Builder<'a> {
     pub(super) fn stages(mut self, plan: &Plan) -> Result<Image, Error> {
         for stage in &plan.stages {
             let current = self.stage(stage, plan)?;
-            let finished = self.finish(stage, current)?;
+            let (finished, standing) = self.finish(stage, current)?;
+            let position = self.finished.len();
+            let unused = self.standing.take().filter(|unused| unused.stage == position);
+            self.standing = standing.or_else(|| unused.and_then(|unused| unused.passed_on(stage)));
             self.finished.push(finished);
         }
         let target = self.finished.into_iter().nth(plan.target).context("the plan has no target")?;
@@ -142,9 +149,18 @@ impl<'a> Builder<'a> {
     }
 
     fn disk(&mut self, stage: &Stage, image: &Image) -> Result<Disk> {
-        let mut root = self.site.open_root(self.finished.is_empty())?;
-        let tree = self.bases.unpack(image, &mut root, &self.site.spared).context("unpack the base image")?;
-        let baseline = Baseline::new(tree);
+        let position = self.finished.len();
+        let (root, baseline) = match self.standing.take().filter(|standing| standing.stage == position) {
+            Some(Standing { root, baseline, .. }) => {
+                debug!("The root stands as this stage needs it");
+                (root, baseline)
+            }
+            None => {
+                let mut root = self.site.open_root(self.finished.is_empty())?;
+                let tree = self.bases.unpack(image, &mut root, &self.site.spared).context("unpack the base image")?;
+                (root, Baseline::new(tree))
+            }
+        };
         let runs = stage.steps.iter().filter(|step| matches!(step.located.instruction, Instruction::Run(_))).count();
         if runs > 0 && self.isolation.is_none() {
             self.isolation = Some(self.detect()?);
@@ -371,15 +387,19 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn finish(&self, stage: &Stage, current: Current) -> Result<Finished> {
+    fn finish(&self, stage: &Stage, current: Current) -> Result<(Finished, Option<Standing>)> {
         let Current { mut image, state, platform, disk, .. } = current;
         image.config.config = state.config.config.clone();
         image.config.author.clone_from(&state.config.author);
-        let tree = match disk {
-            Some(disk) if !stage.keep.copies.is_empty() => Some(kept::keep(&self.site, disk.root, stage.index)?),
-            _ => None,
-        };
-        Ok(Finished { image, state, platform, tree })
+        let (mut tree, mut standing) = (None, None);
+        match disk {
+            Some(disk) if !stage.keep.copies.is_empty() => {
+                tree = Some(kept::keep(&self.site, disk.root, stage.index)?);
+            }
+            Some(disk) => standing = Standing::after(stage, disk, self.request),
+            None => {}
+        }
+        Ok((Finished { image, state, platform, tree }, standing))
     }
 }
 

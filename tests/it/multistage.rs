@@ -148,3 +148,34 @@ fn names_are_bytes() {
     assert_same(&list(&image.tree(), Times::Exact), &list(&built.root(), Times::Exact), "image, build root");
     assert!(image.tree().join(OsStr::from_bytes(b"a\xffb")).exists());
 }
+
+#[test]
+fn a_stage_that_goes_on_from_the_last_one_finds_the_root_standing() {
+    let standing = |text: &str, args: &[&str]| {
+        let build = Build::new(text).base("base", &bases::busybox()).args(["-v=debug", "--verify-snapshot"]);
+        build.args(args).succeed().stderr().matches("The root stands as this stage needs it").count()
+    };
+    let first =
+        "FROM base AS one\nRUN rm -r /opt/old && ln /bin/busybox /two && mkdir -m 700 /made && echo 1 > /made/x\n";
+    let last = "RUN test ! -e /opt/old && echo 2 >> /made/x && rm /two && mv /made /moved\n";
+    assert_eq!(standing(&format!("{first}FROM one AS two\n{last}"), &[]), 1);
+    assert_eq!(
+        standing(&format!("{first}FROM one AS two\nENV a=b\nFROM two\n{last}"), &[]),
+        1,
+        "past one without files"
+    );
+    assert_eq!(
+        standing(&format!("{first}FROM one AS two\n{last}"), &["--compat=kaniko-1.24"]),
+        0,
+        "a volume may drop something"
+    );
+    assert_eq!(
+        standing(&format!("{first}FROM one AS two\n{last}COPY --from=one /made /again\n"), &[]),
+        0,
+        "it was moved aside"
+    );
+    let elsewhere = format!("{first}FROM base AS other\nRUN touch /x\nFROM one AS two\n{last}COPY --from=other /x /\n");
+    assert_eq!(standing(&elsewhere, &[]), 0, "another stage came between");
+    let single = ["--single-snapshot"];
+    assert_eq!(standing(&format!("{first}FROM one AS two\n{last}"), &single), 1);
+}
