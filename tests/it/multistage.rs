@@ -152,7 +152,8 @@ fn names_are_bytes() {
 #[test]
 fn a_stage_that_goes_on_from_the_last_one_finds_the_root_standing() {
     let standing = |text: &str, args: &[&str]| {
-        let build = Build::new(text).base("base", &bases::busybox()).args(["-v=debug", "--verify-snapshot"]);
+        let build =
+            Build::new(text).base("base", &bases::busybox()).args(["-v=debug", "--verify-snapshot", "--no-push"]);
         build.args(args).succeed().stderr().matches("The root stands as this stage needs it").count()
     };
     let first =

@@ -160,7 +160,10 @@ fn run_() {
 }
 
 /// What some case must have: each instruction and each flag.
-const WANTED: [&str; 55] = [
+const WANTED: [&str; 58] = [
+    "--start-interval=",
+    "--security=",
+    ",env=",
     "FROM scratch",
     "FROM --platform=",
     " AS ",
