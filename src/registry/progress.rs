@@ -50,10 +50,9 @@ impl Progress {
         }
     }
 
-    /// Says that all is done. A transfer that took long is worth a line at the ordinary level.
+    /// Says that all is done.
     pub(super) fn finish(&self) {
-        let took = self.begun.elapsed();
-        let line = format!("{}: done, {} bytes in {:.1} s", self.what, self.total, took.as_secs_f32());
-        if took >= INTERVAL { tracing::info!("{line}") } else { tracing::debug!("{line}") }
+        let took = self.begun.elapsed().as_secs_f32();
+        tracing::info!("{}: done, {} bytes in {took:.1} s", self.what, self.total);
     }
 }

@@ -95,7 +95,7 @@ impl<'a> Target<'a> {
         content: &impl AsyncFn() -> Result<Content, Error>,
     ) -> Result<(), Error> {
         if self.has(what, blob).await? {
-            tracing::debug!("{what}: it is there already");
+            tracing::info!("{what}: it is there already");
             return Ok(());
         }
         let begun = match mount {
@@ -104,7 +104,7 @@ impl<'a> Target<'a> {
         };
         match begun {
             Begun::Mounted => {
-                tracing::debug!("{what}: mounted");
+                tracing::info!("{what}: mounted");
                 Ok(())
             }
             Begun::Session(session) => {
