@@ -196,6 +196,16 @@ mod tests {
     use crate::oci::Digest;
 
     #[test]
+    fn what_takes_the_place_of_the_context_or_lies_around_it_is_refused() {
+        let path = |name: &str| RootPath::clean(name).expect("a path");
+        let is_refused = |skipped: Skipped| refuse_conflicts(&[skipped], &[path("srv/context")]).is_err();
+        assert!(is_refused(Skipped::Replacement(path("srv/context"))));
+        assert!(is_refused(Skipped::Protected(path("srv"))) && is_refused(Skipped::Protected(path("srv/context/a"))));
+        assert!(!is_refused(Skipped::Protected(path("srv/context"))), "a directory in its place is none");
+        assert!(!is_refused(Skipped::Replacement(path("etc/hosts"))));
+    }
+
+    #[test]
     fn a_tar_that_is_not_the_named_one_is_refused_at_its_end() {
         let content = b"some tar".as_slice();
         let right = DiffId(Digest::of(content));

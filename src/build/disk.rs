@@ -191,3 +191,27 @@ fn tell(lost: &str, timing: &StepTiming) {
     let (paths, millis) = (timing.stats, (timing.record_ns + timing.diff_ns) / 1_000_000);
     warn!("Compared {what} instead, {paths} paths in {millis} ms: {why}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rootfs::scan;
+
+    #[test]
+    fn a_directory_that_no_layer_brought_is_looked_at_once_a_step_wants_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for name in ["there", "brought"] {
+            std::fs::create_dir(dir.path().join(name)).expect("mkdir");
+        }
+        let path = |name: &str| RootPath::clean(name).expect("a path");
+        let root = Root::open(dir.path()).expect("root");
+        let mut tree = scan(&root).expect("a scan");
+        tree.get_mut(&path("brought")).expect("recorded").foreign = false;
+        let mut disk = Disk::new(root, Baseline::new(tree), Nominator::none(), Snapshots::EachStep).expect("a disk");
+        for touched in [Touched::Nothing, Touched::Directory(path("brought")), Touched::Directory(path(""))] {
+            assert!(!disk.after(touched).expect("noted") && !disk.is_touched());
+        }
+        assert!(disk.after(Touched::Directory(path("there"))).expect("noted") && disk.is_touched());
+        assert!(disk.into_carried().is_none(), "it is in no layer yet");
+    }
+}

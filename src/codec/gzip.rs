@@ -36,11 +36,10 @@ pub(super) struct Gzip<W: Write> {
     workers: Option<Workers>,
 }
 
-/// A block to compress.
+/// A block to compress, which others follow.
 struct Job {
     block: Vec<u8>,
     window: Vec<u8>,
-    end: FlushCompress,
     done: SyncSender<Result<Packed>>,
 }
 
@@ -92,7 +91,7 @@ impl<W: Write> Gzip<W> {
         let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
         let window = std::mem::replace(&mut self.window, block[block.len() - WINDOW..].to_vec());
         let (done, packed) = sync_channel(1);
-        workers.give(Job { block, window, end: FlushCompress::Sync, done })?;
+        workers.give(Job { block, window, done })?;
         self.under_way.push_back(packed);
         if self.under_way.len() > 2 * self.threads
             && let Some(oldest) = self.under_way.pop_front()
@@ -153,9 +152,9 @@ impl Drop for Workers {
 fn work(queue: &Mutex<Receiver<Job>>, level: Level) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { block, window, end, done }) = next else { return };
+        let Ok(Job { block, window, done }) = next else { return };
         // Nobody waits for it any more: the writer was given up.
-        let _ = done.send(pack(&block, &window, level, end));
+        let _ = done.send(pack(&block, &window, level, FlushCompress::Sync));
     }
 }
 

@@ -26,6 +26,7 @@ mod variables;
 
 pub use environment::Environment;
 pub use http::Network;
+pub(crate) use http::{cause, is_loopback};
 pub use keychain::Keychain;
 pub use places::docker_config;
 pub use secret::Secret;

@@ -17,7 +17,7 @@ use super::address::host;
 use super::body::{Body, PIECES, hand_over};
 use super::transport::{Fault, STALL, Threads};
 use super::{Login, Logins, Remote, bounds};
-use crate::credentials::Network;
+use crate::credentials::{Network, cause, is_loopback};
 
 const MOST_REDIRECTS: u32 = 5;
 
@@ -87,7 +87,7 @@ impl Caller {
     fn login(&self, url: &Url) -> Result<Option<&Login>, String> {
         let is_own = self.remote.url.origin() == url.origin();
         let login = self.remote.login.as_ref().filter(|_| is_own).or_else(|| self.logins.of(&host(url)));
-        let is_safe = url.scheme() == "https" || is_here(url);
+        let is_safe = url.scheme() == "https" || is_loopback(url);
         if login.is_some() && !is_safe {
             return Err(format!("a credential for {} is sent over https only", host(url)));
         }
@@ -356,22 +356,4 @@ fn read(lines: impl IntoIterator<Item = impl AsRef<str>>) -> HeaderMap {
         Some((HeaderName::try_from(name.trim()).ok()?, HeaderValue::from_str(value.trim()).ok()?))
     };
     lines.into_iter().filter_map(|line| header(line.as_ref())).collect()
-}
-
-/// Whether an address is of this machine.
-fn is_here(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// The innermost reasons of a network error, in one line.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut parts = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(inner) = source {
-        parts.push(inner.to_string());
-        source = inner.source();
-    }
-    parts.dedup();
-    parts.join(": ")
 }

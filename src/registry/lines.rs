@@ -40,3 +40,22 @@ impl Lines {
         own.is_ok_and(|own| own.origin() == url.origin())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::policy::Policy;
+
+    #[test]
+    fn what_is_shown_to_a_registry_is_for_its_own_host_and_port() {
+        let transport = Arc::new(Transport::new(&Policy::default()).expect("a transport"));
+        let is_own = |host: &str, url: &str| {
+            let lines = Lines::new(&transport, "r.io", host, Certificate::Verified);
+            let own = transport.line("r.io", "r.io", Certificate::Verified).expect("a line");
+            Arc::ptr_eq(&lines.to(&Url::parse(url).expect("an address")).expect("a line"), &own)
+        };
+        assert!(is_own("r.io:443", "https://r.io/v2/") && is_own("registry-1.r.io", "https://registry-1.r.io/v2/"));
+        assert!(is_own("r.io:5000", "http://r.io:5000/v2/") && is_own("r.io:5000", "https://r.io:5000/token"));
+        assert!(!is_own("r.io:5000", "https://r.io:5001/v2/") && !is_own("r.io:5000", "https://blobs.io:5000/x"));
+    }
+}

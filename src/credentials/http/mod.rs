@@ -191,7 +191,7 @@ fn is_safe(server: Server, url: &Url) -> Result<(), String> {
 }
 
 /// Whether the address is of this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -221,7 +221,7 @@ async fn exchange(request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
 }
 
 /// The innermost reasons of a network error, in one line.
-fn cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn cause(error: &dyn std::error::Error) -> String {
     let mut parts = vec![error.to_string()];
     let mut source = error.source();
     while let Some(inner) = source {
