@@ -180,6 +180,7 @@ fn plan(
             Error::in_file(&file, text, span, error.problem().to_string())
         })?;
         let Some(bases) = bases.as_deref_mut() else { break plan };
+        bases.know(plan.stage_names());
         let triggers = triggers(&plan, (&file, text), bases, &request.platform)?;
         if triggers.iter().all(|(stage, texts)| options.triggers.get(stage) == Some(texts)) {
             break plan;
@@ -238,6 +239,9 @@ fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) -> 
                 warn!("{file}:{}: {skipped} is not built, since nothing needs it", skipped.line);
             }
         }
+    }
+    for (line, why) in plan::lint::no_json(parsed) {
+        warn!("{file}:{line}: this looks like a JSON array and is none ({why}), so a shell runs it as it stands");
     }
     if !plan.unused_build_args.is_empty() {
         warn!("No ARG uses these build arguments: {}", plan.unused_build_args.join(", "));

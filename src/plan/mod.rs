@@ -8,6 +8,7 @@ mod args;
 mod compat;
 mod error;
 pub mod lint;
+mod meant;
 mod resolve;
 mod show;
 mod triggers;
@@ -16,6 +17,7 @@ mod unsupported;
 pub use args::{Args, PlatformNames};
 pub use compat::{Compat, Difference, differences, is_foreign};
 pub use error::{Error, Problem};
+pub use meant::StageNames;
 
 use std::collections::{BTreeMap, BTreeSet};
 
