@@ -1,7 +1,8 @@
 # make demo    builds an image and shows what its layers hold and what they cost
 # make test    everything that CI runs
 # make cost    measures snapshots against the size of the tree: bench/results/cost.md and cost.svg; needs root and 4 GB in /dev/shm
-# make soak    100,000 random sequences over the cells of tests/cells/table.rs; goes on where it was ended
+# make soak    Dockerfiles over Debian by silt and by buildah, then 100,000 random sequences over the cells of
+#              tests/cells/table.rs, which go on where they were ended
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -31,6 +32,7 @@ end-to-end:
 	cargo test --release --package silt --test it --test cells
 
 soak: deps
+	cargo test --release --package silt --test cells -- debian
 	cargo test --release --package silt --test cells -- soak 100000
 
 deps:

@@ -11,7 +11,7 @@ use super::Tree;
 use crate::context::Exclusion;
 use crate::dockerfile::glob::{Glob, is_pattern};
 use crate::dockerfile::nearest;
-use crate::rootfs::{Node, RootPath, Selection};
+use crate::rootfs::{Kind, Node, RootPath, Selection};
 
 /// Something that a source names.
 pub(super) struct Found {
@@ -21,6 +21,8 @@ pub(super) struct Found {
     pub name: Vec<u8>,
     /// What it is.
     pub node: Node,
+    /// Whether a link of that name led there.
+    pub through_link: bool,
 }
 
 /// A source is neither in its tree nor a pattern.
@@ -67,13 +69,21 @@ fn named(tree: &Tree<'_>, source: &str, path: &RootPath) -> Result<Found> {
     let name = path.name().unwrap_or_default().to_vec();
     match tree.root().observe(&exact)? {
         Some(node) if may_name(tree, path, &node) && takes(tree, &exact, &node)? => {
-            Ok(Found { path: exact, name, node })
+            let through_link = is_link(tree, path)?;
+            Ok(Found { path: exact, name, node, through_link })
         }
         node => {
             let excluded = node.and_then(|_| tree.exclusion(path).or_else(|| tree.exclusion(&exact)));
             Err(missing(tree, source, path, excluded).into())
         }
     }
+}
+
+/// Whether a link stands at `path`, where links above it lead.
+fn is_link(tree: &Tree<'_>, path: &RootPath) -> Result<bool> {
+    let (Some(parent), Some(name)) = (path.parent(), path.name()) else { return Ok(false) };
+    let own = tree.root().resolve(parent.as_bytes())?.join_name(name);
+    Ok(tree.root().observe(&own)?.is_some_and(|node| matches!(node.entry.kind, Kind::Symlink(_))))
 }
 
 fn missing(tree: &Tree<'_>, source: &str, path: &RootPath, exclusion: Option<Exclusion<'_>>) -> Missing {
