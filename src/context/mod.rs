@@ -4,6 +4,8 @@
 //! the disk, and the steps ask [`Context::excluded`]. `<Dockerfile>.dockerignore` beside the Dockerfile wins over
 //! `.dockerignore` at the top of the context; both files may themselves be left out, and are read all the same.
 
+mod limited;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
@@ -13,6 +15,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::dockerfile::ignore::{Ignore, IgnoreError};
+
+pub use limited::Limited;
 
 /// The largest Dockerfile or ignore file, in bytes.
 pub const MAX_FILE: u64 = 16 << 20;
