@@ -134,8 +134,8 @@ fn fault(entry: &Path) -> Option<String> {
             return Err(format!("index.json names {listed}"));
         }
         let manifest: Value = serde_json::from_slice(&named(digest)?).map_err(|e| e.to_string())?;
-        let blobs = manifest["layers"].as_array().unwrap().iter().chain([&manifest["config"]]);
-        blobs.map(|blob| named(blob["digest"].as_str().unwrap()).map(drop)).collect()
+        let mut blobs = manifest["layers"].as_array().unwrap().iter().chain([&manifest["config"]]);
+        blobs.try_for_each(|blob| named(blob["digest"].as_str().unwrap()).map(drop))
     };
     check().err()
 }
