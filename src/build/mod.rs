@@ -23,6 +23,7 @@ mod timings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use error::Error;
 pub use mode::{RecorderChoice, SnapshotMode, Snapshots, Verify};
@@ -36,6 +37,7 @@ pub use timings::{Timings, Totals};
 use anyhow::Context as _;
 use tracing::{info, warn};
 
+use crate::cache::BaseCache;
 use crate::codec::Packing;
 use crate::context::Context;
 use crate::dockerfile::{self, Dockerfile};
@@ -127,7 +129,9 @@ pub struct Request {
     pub times: Times,
     /// How new layers are compressed.
     pub packing: Packing,
-    /// Where base images are pulled.
+    /// Where base images may be at hand.
+    pub bases: Option<Arc<BaseCache>>,
+    /// Where base images are pulled. Asks `bases` for layers first.
     pub registry: registry::Client,
     /// Our own blobs: base layers and new ones.
     pub blobs: BlobDir,

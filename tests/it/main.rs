@@ -49,6 +49,7 @@ mod support;
 mod sweep;
 mod transport;
 mod trust;
+mod warmer;
 // tests/cells uses the rest of it.
 #[allow(dead_code)]
 mod world;
