@@ -18,10 +18,12 @@ mod snapshot;
 mod source;
 mod stage;
 mod standing;
+mod times;
 mod timings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use error::Error;
 pub use mode::{RecorderChoice, SnapshotMode, Snapshots, Verify};
@@ -29,11 +31,13 @@ pub use nominator::{Answer, Nominator, Wanted};
 pub use protected::{inside, mounts_below};
 pub use site::{Place, Site};
 pub use source::DockerfileAt;
+pub use times::Times;
 pub use timings::{Timings, Totals};
 
 use anyhow::Context as _;
 use tracing::{info, warn};
 
+use crate::cache::BaseCache;
 use crate::codec::Packing;
 use crate::context::Context;
 use crate::dockerfile::{self, Dockerfile};
@@ -65,6 +69,18 @@ pub struct Reading {
     pub compat: plan::Compat,
     /// Whether lines that kaniko builds otherwise are named.
     pub differences: Differences,
+    /// Whether the plan is in the log before it is carried out.
+    pub plan: PlanInLog,
+}
+
+/// Whether a build tells its plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlanInLog {
+    /// It does not.
+    #[default]
+    Left,
+    /// A line of the log for each of the plan.
+    Told,
 }
 
 /// What is said of the lines whose result is another than with kaniko 1.24.
@@ -109,9 +125,13 @@ pub struct Request {
     pub verify: Verify,
     /// The platform that the image is for.
     pub platform: Platform,
+    /// Which times the image has.
+    pub times: Times,
     /// How new layers are compressed.
     pub packing: Packing,
-    /// Where base images are pulled.
+    /// Where base images may be at hand.
+    pub bases: Option<Arc<BaseCache>>,
+    /// Where base images are pulled. Asks `bases` for layers first.
     pub registry: registry::Client,
     /// Our own blobs: base layers and new ones.
     pub blobs: BlobDir,
@@ -123,6 +143,9 @@ pub struct Request {
 /// One line that says what failed, with the Dockerfile's line where there is one.
 pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) -> Result<Image, Error> {
     let context = source::open(request)?;
+    if request.times.lie_ahead() {
+        warn!("The times of this image may lie ahead of now, so a second build has others");
+    }
     if let Some(losses) = request.snapshot_mode.losses() {
         warn!("{losses}");
     }
@@ -130,7 +153,7 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
     let (plan, told) = plan(request, &context, Some(&mut bases))?;
     let builder = stage::Builder::new(request, site, control, timings, &context, (bases, told))?;
     let mut image = builder.stages(&plan)?;
-    image.config.created = Some(now());
+    image.config.created = Some(request.times.created());
     image.config.config.labels.extend(request.labels.iter().cloned());
     crate::oci::validate(&image).context("the image that was built").map_err(Error::Other)?;
     Ok(image)
@@ -191,7 +214,8 @@ fn plan(
         let found = found(&plan, bases, &request.platform).map_err(Error::Other)?;
         tell(plan::lint::lint_bases(text, &parsed, &options, &found), &parsed, context)?;
     }
-    if let Some(syntax) = dockerfile::syntax(text).filter(|syntax| plan::is_foreign(syntax)) {
+    let syntax = request.build_args.get("BUILDKIT_SYNTAX").cloned().or_else(|| dockerfile::syntax(text));
+    if let Some(syntax) = syntax.filter(|syntax| plan::is_foreign(syntax)) {
         warn!(
             "{file}: # syntax={syntax} is another front end, which silt does not load; it reads the Dockerfile itself"
         );
@@ -243,8 +267,14 @@ fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) -> 
     for (line, why) in plan::lint::no_json(parsed) {
         warn!("{file}:{line}: this looks like a JSON array and is none ({why}), so a shell runs it as it stands");
     }
+    if !plan.idle_build_args.is_empty() {
+        warn!("These build arguments are BuildKit's own and have no effect here: {}", plan.idle_build_args.join(", "));
+    }
     if !plan.unused_build_args.is_empty() {
         warn!("No ARG uses these build arguments: {}", plan.unused_build_args.join(", "));
+    }
+    if reading.plan == PlanInLog::Told {
+        plan.to_string().lines().for_each(|line| info!("{line}"));
     }
     info!("Building {} of the Dockerfile's stages", plan.stages.len());
     told
@@ -286,9 +316,4 @@ fn names(platform: &Platform) -> PlatformNames {
         architecture: platform.architecture.clone(),
         variant: platform.variant.clone(),
     }
-}
-
-/// The time as the image's configuration writes it (RFC 3339).
-fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

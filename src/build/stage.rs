@@ -15,7 +15,7 @@ use super::remote::Fetcher;
 use super::site::{Place, Site};
 use super::standing::Standing;
 use super::timings::{StepTiming, nanos};
-use super::{Differences, Error, NamedContext, Request, Snapshots, Timings, kept, now, platform};
+use super::{Differences, Error, NamedContext, Request, Snapshots, Times, Timings, kept, platform};
 use crate::context::Context;
 use crate::dockerfile::{Instruction, Located};
 use crate::layer::Layer;
@@ -399,7 +399,7 @@ impl<'a> Builder<'a> {
     /// Adds what a step left to the image: a layer, if it has one, and a row of the history.
     fn extend(&self, current: &mut Current, layer: Option<Layer>, text: &str) -> Result<()> {
         let is_kanikos = self.request.reading.compat.history_of_layers;
-        let history = if is_kanikos { kanikos_row(text) } else { row(text) };
+        let history = if is_kanikos { kanikos_row(text) } else { row(text, self.request.times) };
         match layer {
             Some(layer) => current.image.append(layer.descriptor, layer.diff_id, history)?,
             None if is_kanikos => {}
@@ -443,12 +443,12 @@ fn timing_of(stage: &Stage, text: &str) -> StepTiming {
     StepTiming { stage: stage.index, line, instruction, ..StepTiming::default() }
 }
 
-fn row(text: &str) -> History {
-    History { created: Some(now()), created_by: Some(text.to_owned()), ..History::default() }
+fn row(text: &str, times: Times) -> History {
+    History { created: Some(times.created()), created_by: Some(text.to_owned()), ..History::default() }
 }
 
 /// A row as kaniko 1.24 writes it: its time is Go's zero.
 fn kanikos_row(text: &str) -> History {
     let (created, author) = (Some("0001-01-01T00:00:00Z".to_owned()), Some("kaniko".to_owned()));
-    History { created, author, ..row(text) }
+    History { created, created_by: Some(text.to_owned()), author, ..History::default() }
 }

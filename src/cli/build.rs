@@ -89,12 +89,17 @@ fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
 fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>) -> Result<Request> {
     let control = Arc::clone(control);
     let client = registries::client(&flags.pull, &flags.push, flags.retry.image_download_retry, env)?;
+    let bases = request::bases(&flags.cache);
+    let client = match bases.clone() {
+        Some(bases) => client.supplied_by(move |layer, blobs| bases.supply(layer, blobs)),
+        None => client,
+    };
     Ok(Request {
         context: request::context_dir(flags)?,
         dockerfile: request::dockerfile(flags, std::io::stdin())?,
         build_args: request::build_args(flags, env),
         targets: flags.source.target.clone(),
-        reading: request::reading(flags),
+        reading: request::reading(flags, env),
         labels: flags.source.label.clone(),
         contexts: request::contexts(flags)?,
         vault: vault::vault(flags, env)?,
@@ -105,7 +110,9 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         max_watches: flags.own.max_watches,
         verify: request::verify(flags),
         platform: request::platform(flags)?,
+        times: request::times(flags, env)?,
         packing: request::packing(&flags.output)?,
+        bases,
         registry: client.publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,
     })

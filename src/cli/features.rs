@@ -75,7 +75,7 @@ pub(super) const FEATURES: &[Feature] = &[
     always("NO_PROPAGATE_ANNOTATIONS", "annotations of a base image stay with it"),
     always("OCI_SCRATCH_BASE", "an image from scratch has the OCI format"),
     either("OCI_STAGES", "stages are kept as trees"),
-    either("OCI_WARMER", "there is no warmer yet"),
+    either("OCI_WARMER", "the warmer writes OCI layouts; layouts and archives are read"),
     either("PATH_SCOPED_REGISTRY_AUTH", "a credential goes only to the place that it is for"),
     either("POOL_REGISTRY_CONNECTIONS", "connections are kept for the next request"),
     either("PRECOMPILE_DOCKERIGNORE", "patterns are read once"),
@@ -87,9 +87,9 @@ pub(super) const FEATURES: &[Feature] = &[
     either("RESOLVE_CACHE_KEY", "there is no layer cache yet"),
     either("ROLLING_CACHE_KEY", "there is no layer cache yet"),
     always("RUN_HONOR_GROUP", "RUN has the group that USER names"),
-    either("RUN_MOUNT_BIND", "a RUN --mount that is not supported is an error that names its line"),
-    either("RUN_MOUNT_CACHE", "a RUN --mount that is not supported is an error that names its line"),
-    either("RUN_MOUNT_SECRET", "a RUN --mount that is not supported is an error that names its line"),
+    always("RUN_MOUNT_BIND", "mounts of RUN are always made"),
+    always("RUN_MOUNT_CACHE", "mounts of RUN are always made"),
+    always("RUN_MOUNT_SECRET", "mounts of RUN are always made"),
     always("RUN_VIA_TINI", "a supervisor ends and reaps all that a RUN leaves running"),
     always("SCOPED_DOCKERIGNORE", "ignore rules are for the context alone"),
     always("SECUREJOIN_EXTRACTION", "nothing is unpacked outside of the root"),
@@ -101,7 +101,7 @@ pub(super) const FEATURES: &[Feature] = &[
     either("SQUASH_STAGES", "a stage that only feeds another costs no more than its steps"),
     always("UNTAR_SKIP_ROOT", "an archive does not change the directory that it is unpacked in"),
     always("VOLUME_SKIP_MKDIR", "VOLUME makes no directory"),
-    either("WARMER_CACHE_LOCK", "there is no warmer yet"),
+    always("WARMER_CACHE_LOCK", "one warmer at a time works on an image"),
 ];
 
 /// What is to be said of the switches that are set.

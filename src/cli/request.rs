@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tracing::info;
 
 use super::env::Env;
-use super::flags::{self, Flags, OutputFlags};
+use super::flags::{self, CacheFlags, Flags, OutputFlags};
 use crate::build::{
-    Differences, DockerfileAt, NamedContext, Place, Reading, RecorderChoice, SnapshotMode, Snapshots, Verify, inside,
+    Differences, DockerfileAt, NamedContext, Place, PlanInLog, Reading, RecorderChoice, SnapshotMode, Snapshots, Times,
+    Verify, inside,
 };
+use crate::cache::BaseCache;
 use crate::codec::{Level, Packing, ZstdLevel};
 use crate::context::MAX_FILE;
 use crate::export::{Destinations, DigestFile};
@@ -20,6 +23,9 @@ use crate::oci::{Format, Platform, Reference};
 use crate::plan::{Compat, Unused};
 use crate::rootfs::RootPath;
 use crate::store::LayoutSource;
+
+/// The variable, and build argument, that says when an image counts as built.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// Where the build takes place and whose directories it makes.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,24 +96,59 @@ pub(super) fn dockerfile(flags: &Flags, stdin: impl Read) -> Result<DockerfileAt
         ensure!(text.len() as u64 <= MAX_FILE, "the Dockerfile on the standard input is larger than 16 MiB");
         return Ok(DockerfileAt::Text(text));
     }
-    let address = path.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://"));
-    Ok(address.map_or_else(|| DockerfileAt::Path(path.clone()), |address| DockerfileAt::Address(address.to_owned())))
+    Ok(match address(path) {
+        Some(address) => DockerfileAt::Address(address.to_owned()),
+        None => DockerfileAt::Path(path.clone()),
+    })
+}
+
+/// A path that is an http(s) address.
+pub(super) fn address(path: &Path) -> Option<&str> {
+    path.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://"))
 }
 
 /// `--custom-platform`, or this machine's.
 pub(super) fn platform(flags: &Flags) -> Result<Platform> {
-    let Some(platform) = &flags.source.custom_platform else { return Ok(Platform::host()) };
+    platform_of(flags.source.custom_platform.as_deref())
+}
+
+/// A platform by its name, or this machine's.
+pub(super) fn platform_of(name: Option<&str>) -> Result<Platform> {
+    let Some(platform) = name else { return Ok(Platform::host()) };
     platform.parse().with_context(|| format!("--custom-platform={platform}"))
 }
 
 /// `--build-arg`, the values that have none taken from the environment. One that is not set there is left out, as kaniko
 /// and BuildKit do.
 pub(super) fn build_args(flags: &Flags, env: &Env) -> BTreeMap<String, String> {
+    let epoch = env.get(EPOCH).map(|value| (EPOCH.to_owned(), value.to_owned()));
+    epoch.into_iter().chain(values(&flags.source.build_arg, env)).collect()
+}
+
+/// Names with their values, those without one from the environment.
+pub(super) fn values(given: &[(String, Option<String>)], env: &Env) -> BTreeMap<String, String> {
     let value = |(name, value): &(String, Option<String>)| {
         let value = value.clone().or_else(|| env.lookup(name).map(str::to_owned))?;
         Some((name.clone(), value))
     };
-    flags.source.build_arg.iter().filter_map(value).collect()
+    given.iter().filter_map(value).collect()
+}
+
+/// `--reproducible`, and the variable or build argument `SOURCE_DATE_EPOCH`
+/// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+///
+/// # Errors
+/// One that is no number of seconds.
+pub(super) fn times(flags: &Flags, env: &Env) -> Result<Times> {
+    let seconds = build_args(flags, env).remove(EPOCH).filter(|value| !value.is_empty());
+    match seconds {
+        Some(text) => match text.parse::<u32>() {
+            Ok(seconds) => Ok(Times::AtMost(seconds.into())),
+            Err(_) => bail!("{EPOCH}={text}: a number of seconds since 1970 is needed"),
+        },
+        None if flags.source.reproducible => Ok(Times::AtMost(0)),
+        None => Ok(Times::OfTheBuild),
+    }
 }
 
 /// `--build-context`.
@@ -212,14 +253,15 @@ pub(super) fn digest_file(flag: &'static str, path: Option<&Path>) -> Result<Opt
     path.map(DigestFile::open).transpose().context(flag)
 }
 
-/// How the Dockerfile is read: `--compat`, `--warn-compat`, `--skip-unused-stages`.
-pub(super) fn reading(flags: &Flags) -> Reading {
+/// How the Dockerfile is read: `--compat`, `--warn-compat`, `--skip-unused-stages`, `KANIKO_PRINT_PLAN`.
+pub(super) fn reading(flags: &Flags, env: &Env) -> Reading {
     let compat = flags.own.compat.map(|flags::Compat::Kaniko| Compat::kaniko_1_24()).unwrap_or_default();
     let skips = flags.source.skip_unused_stages.unwrap_or(!compat.all_stages);
     Reading {
         unused: if skips { Unused::Skip } else { Unused::Build },
         compat: Compat { all_stages: !skips, ..compat },
         differences: if flags.own.warn_compat { Differences::Warn } else { Differences::Silent },
+        plan: if env.is_true("KANIKO_PRINT_PLAN") { PlanInLog::Told } else { PlanInLog::Left },
     }
 }
 
@@ -261,6 +303,12 @@ pub(super) fn recorder(flags: &Flags) -> RecorderChoice {
 
 pub(super) fn verify(flags: &Flags) -> Verify {
     if flags.own.verify_snapshot { Verify::Each } else { Verify::Off }
+}
+
+/// Where base images may be that a warmer stored: with `--cache` alone, as in kaniko.
+pub(super) fn bases(flags: &CacheFlags) -> Option<Arc<BaseCache>> {
+    let is_wanted = flags.cache && !flags.cache_dir.as_os_str().is_empty();
+    is_wanted.then(|| Arc::new(BaseCache::new(&flags.cache_dir, flags.cache_ttl)))
 }
 
 #[cfg(test)]
@@ -310,7 +358,7 @@ mod tests {
     #[test]
     fn ways_of_kaniko_are_asked_for() {
         let of = |args: &[&str]| {
-            let reading = reading(&flags(args));
+            let reading = reading(&flags(args), &Env::default());
             (reading.unused, reading.compat.copy_keeps_owner, reading.compat.all_stages, reading.differences)
         };
         use {Differences::*, Unused::*};

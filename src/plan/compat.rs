@@ -87,7 +87,7 @@ pub fn is_foreign(syntax: &str) -> bool {
     let image = syntax.split_whitespace().next().unwrap_or_default();
     let image = image.strip_prefix("docker.io/").unwrap_or(image);
     let name = image.split(['@', ':']).next().unwrap_or_default();
-    !matches!(name, "docker/dockerfile" | "docker/dockerfile-upstream")
+    !matches!(name, "docker/dockerfile" | "docker/dockerfile-upstream" | "dockerfile.v0")
 }
 
 /// kaniko reads words with a backslash, whatever the directive says.

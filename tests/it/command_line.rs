@@ -182,20 +182,21 @@ fn push_takes_an_archive_of_another_tool_and_says_what_is_wrong_with_one() {
 }
 
 #[test]
-fn the_warmer_reads_its_flags_and_says_that_it_does_nothing_yet() {
-    let (_, stderr) =
-        said(WARMER, &["-i", "r.example/a", "-c/cache", "-f", "-d", "Dockerfile", "--log-format=json"], 1);
+fn the_warmer_reads_its_flags_and_says_what_is_wrong_in_the_form_that_is_asked_for() {
+    let dir = scratch();
+    let cache = format!("-c{}", dir.path().join("cache").display());
+    let (_, stderr) = said(WARMER, &["-i", "127.0.0.1:1/a", &cache, "-f", "--log-format=json"], 1);
     let line: serde_json::Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
     assert_eq!(line["level"], "error");
-    assert!(line["msg"].as_str().unwrap().contains("does not cache base images yet"), "{line}");
+    assert!(line["msg"].as_str().unwrap().contains("127.0.0.1:1/a"), "{line}");
     assert!(said(WARMER, &["--imag=x"], 1).1.contains("--image"));
     assert!(said(WARMER, &["--help"], 0).0.contains("--cache-dir"));
 }
 
 #[test]
 fn what_is_not_there_yet_is_refused_before_anything_is_done() {
-    let build = Build::new("FROM scratch\nCOPY a /a\n").file("a", "a").args(["--no-push", "--reproducible"]);
-    let built = build.fail(1, &["--reproducible is not supported yet"]);
+    let build = Build::new("FROM scratch\nCOPY a /a\n").file("a", "a").args(["--no-push", "--preserve-context"]);
+    let built = build.fail(1, &["--preserve-context is not supported yet"]);
     assert!(!built.root().exists());
 }
 
@@ -252,7 +253,10 @@ fn a_switch_of_the_fork_is_accepted() {
     let build = Build::new("FROM scratch\nCOPY a /a\n").file("a", "a").args(["--no-push", "-v", "debug"]);
     let switches =
         ["env", "FF_KANIKO_PRESERVE_HARDLINKS=true", "FF_KANIKO_SECUREJOIN_EXTRACTION=false", "FF_KANIKO_NEW=1"];
-    let said = build.through(&switches).succeed().stderr();
+    let plan = ["KANIKO_PRINT_PLAN=t", "GIT_TOKEN=x"];
+    let said = build.through(&[&switches[..], &plan[..]].concat()).succeed().stderr();
+    assert!(said.contains("COPY a /a\n") && said.find("COPY a /a\n") < said.find("Building 1 of"), "{said}");
+    assert!(!said.lines().any(|line| line.contains("GIT_TOKEN") && line.contains("WARN")), "{said}");
     let level = |name: &str| said.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {said}"));
     assert!(level("PRESERVE_HARDLINKS").contains("DEBU"));
     assert!(level("SECUREJOIN_EXTRACTION").contains("WARN"));

@@ -22,6 +22,7 @@ mod instructions;
 mod losses;
 mod machine;
 mod mapper;
+mod memo;
 mod modes;
 mod mounted;
 mod mounts;
@@ -37,6 +38,7 @@ mod registry;
 // tests/cells uses the rest of it.
 #[allow(dead_code)]
 mod replay;
+mod reproducible;
 mod root;
 mod run;
 mod scale;
@@ -49,6 +51,7 @@ mod support;
 mod sweep;
 mod transport;
 mod trust;
+mod warmer;
 // tests/cells uses the rest of it.
 #[allow(dead_code)]
 mod world;

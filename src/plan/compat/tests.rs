@@ -15,7 +15,15 @@ fn planned(file: &Dockerfile) -> Plan {
     assert!(triggers::left_by(&stages[0]).is_empty());
     let stages = resolve::only(stages, &is_built);
     let target = stages.len() - 1;
-    Plan { stages, target, skipped, args, escape: file.directives.escape, unused_build_args: Vec::new() }
+    Plan {
+        stages,
+        target,
+        skipped,
+        args,
+        escape: file.directives.escape,
+        unused_build_args: Vec::new(),
+        idle_build_args: Vec::new(),
+    }
 }
 
 fn found(text: &str, compat: &Compat) -> Vec<Difference> {
@@ -85,6 +93,7 @@ fn front_ends() {
     for ours in [
         "docker/dockerfile:1",
         "docker/dockerfile",
+        "dockerfile.v0",
         "docker.io/docker/dockerfile:1.7-labs",
         "docker/dockerfile@sha256:0",
     ] {
