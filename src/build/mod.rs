@@ -203,6 +203,7 @@ fn plan(
             Error::in_file(&file, text, span, error.problem().to_string())
         })?;
         let Some(bases) = bases.as_deref_mut() else { break plan };
+        bases.know(plan.stage_names());
         let triggers = triggers(&plan, (&file, text), bases, &request.platform)?;
         if triggers.iter().all(|(stage, texts)| options.triggers.get(stage) == Some(texts)) {
             break plan;
@@ -213,7 +214,8 @@ fn plan(
         let found = found(&plan, bases, &request.platform).map_err(Error::Other)?;
         tell(plan::lint::lint_bases(text, &parsed, &options, &found), &parsed, context)?;
     }
-    if let Some(syntax) = dockerfile::syntax(text).filter(|syntax| plan::is_foreign(syntax)) {
+    let syntax = request.build_args.get("BUILDKIT_SYNTAX").cloned().or_else(|| dockerfile::syntax(text));
+    if let Some(syntax) = syntax.filter(|syntax| plan::is_foreign(syntax)) {
         warn!(
             "{file}: # syntax={syntax} is another front end, which silt does not load; it reads the Dockerfile itself"
         );
@@ -261,6 +263,12 @@ fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) -> 
                 warn!("{file}:{}: {skipped} is not built, since nothing needs it", skipped.line);
             }
         }
+    }
+    for (line, why) in plan::lint::no_json(parsed) {
+        warn!("{file}:{line}: this looks like a JSON array and is none ({why}), so a shell runs it as it stands");
+    }
+    if !plan.idle_build_args.is_empty() {
+        warn!("These build arguments are BuildKit's own and have no effect here: {}", plan.idle_build_args.join(", "));
     }
     if !plan.unused_build_args.is_empty() {
         warn!("No ARG uses these build arguments: {}", plan.unused_build_args.join(", "));

@@ -119,6 +119,7 @@ impl<'a> Builder<'a> {
             self.step(stage, step, &mut current).map_err(|cause| self.at(&step.located, cause))?;
         }
         self.end(stage, &mut current).map_err(|cause| self.at(&stage.from, cause))?;
+        self.tell_differences(stage.from.span.first, &mut current.state);
         Ok(current)
     }
 
@@ -144,7 +145,11 @@ impl<'a> Builder<'a> {
         }
         // They are steps of the plan by now.
         state.config.config.on_build.clear();
-        let disk = if needs_disk(stage, &self.request.reading.compat) { Some(self.disk(stage, &image)?) } else { None };
+        let mut disk =
+            if needs_disk(stage, &self.request.reading.compat) { Some(self.disk(stage, &image)?) } else { None };
+        if let (Some(disk), true) = (&mut disk, self.names_volumes()) {
+            disk.heed(state.config.config.volumes.keys().map(String::as_str))?;
+        }
         Ok(Current { image, state, platform, disk, pending: Vec::new() })
     }
 
@@ -225,6 +230,12 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Whether it is said where kaniko 1.24 would drop what is written below a volume of the base.
+    fn names_volumes(&self) -> bool {
+        let reading = &self.request.reading;
+        reading.differences == Differences::Warn && !reading.compat.volume_drops_changes
+    }
+
     /// Says what only a step could find out of kaniko's other ways, if nothing was said of its line.
     fn tell_differences(&mut self, line: u32, state: &mut StageState) {
         let found = state.take_differences();
@@ -255,6 +266,12 @@ impl<'a> Builder<'a> {
             disk.drop_below(current.state.config.config.volumes.keys().map(String::as_str))?;
         }
         let layer = if each_step && disk.is_touched() { disk.snapshot(self.request, timing)? } else { None };
+        if let Some(path) = disk.take_heeded() {
+            current.state.wrote_below_volume(&path);
+        }
+        if let (Instruction::Volume(_), true) = (&step.located.instruction, self.names_volumes()) {
+            current.state.lacks_volumes(&disk.root)?;
+        }
         Ok((layer, wrote))
     }
 
@@ -291,7 +308,11 @@ impl<'a> Builder<'a> {
                 let mut timing = timing_of(stage, "the single snapshot of the stage");
                 let taken = disk.snapshot_all(self.request, &mut timing);
                 self.timings.step(timing);
-                taken?
+                let taken = taken?;
+                if let Some(path) = disk.take_heeded() {
+                    current.state.wrote_below_volume(&path);
+                }
+                taken
             }
             _ => None,
         };

@@ -163,7 +163,17 @@ impl Client {
 
     /// Writes the file at an address that is no registry's to `sink`. After an error `sink` may have a part of it.
     pub fn download(&self, address: &str, sink: &mut dyn std::io::Write) -> Result<Downloaded, Error> {
-        self.runtime.block_on(download::download(self, address, sink))
+        self.runtime.block_on(download::download(self, address, None, sink))
+    }
+
+    /// The same with the value of an `Authorization` header.
+    pub fn download_as(
+        &self,
+        address: &str,
+        authorization: &str,
+        sink: &mut dyn std::io::Write,
+    ) -> Result<Downloaded, Error> {
+        self.runtime.block_on(download::download(self, address, Some(authorization), sink))
     }
 
     /// Uploads `image`, whose layers are in `blobs` or in the registry that they came from. Returns the manifest's digest.

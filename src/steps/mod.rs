@@ -8,6 +8,7 @@ pub mod run;
 mod archive;
 mod command;
 mod destination;
+mod differences;
 mod expose;
 mod fetch;
 mod history;

@@ -115,6 +115,8 @@ impl Mounting {
         let dockerfile::Mount::Cache { id, target, source, sharing, owner, access } = mount else { return Ok(()) };
         let target = flag.target.path(&target)?;
         let id = id.map_or_else(|| target.clone().into_vec(), String::into_bytes);
+        let namespace = flag.target.state.args.given("BUILDKIT_CACHE_MOUNT_NS").filter(|name| !name.is_empty());
+        let id = namespace.map_or(id.clone(), |name| [name.as_bytes(), b"/", &id].concat());
         // Its lock is ours already, and to wait for it would be to wait for ourselves.
         let held = self.caches.iter().find(|lease| sharing != dockerfile::Sharing::Private && lease.is_of(&id));
         if let Some(lease) = held {
