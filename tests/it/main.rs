@@ -21,6 +21,7 @@ mod instructions;
 mod losses;
 mod machine;
 mod mapper;
+mod memo;
 mod modes;
 mod mounted;
 mod mounts;
