@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::operations::Random;
 use crate::support::executor::{Build, Built};
 use crate::support::gateway::{Gateway, Verdict};
 use crate::support::registry::Registry;
@@ -192,6 +193,35 @@ fn two_builds_at_once_both_succeed_and_one_of_them_is_saved() {
         assert!(["one\n", "two\n", "three\n"].iter().any(|name| contains(&tar, name)));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing half is left");
     }
+}
+
+#[test]
+fn a_build_that_is_killed_leaves_the_old_cache_or_the_new_one() {
+    let dir = scratch();
+    let step = |number: usize| {
+        format!(
+            "RUN --mount=type=cache,target=/c set -e; cat /c/a /c/b 2>/dev/null | uniq | wc -l > /n; \
+             test $(cat /n) -le 1; yes {number} | head -c 8000000 > /c/big; echo {number} > /c/a; echo {number} > /c/b; touch /saving"
+        )
+    };
+    ok(in_dir(&step(0), dir.path()));
+    let mut random = Random::new(3);
+    let mut killed = 0;
+    for number in 1..=25 {
+        let mut build = in_dir(&step(number), dir.path()).start();
+        build.wait_for("saving");
+        std::thread::sleep(Duration::from_millis(random.below(120) as u64));
+        build.signal(rustix::process::Signal::KILL);
+        killed += usize::from(!build.finish().status.success());
+        let tar = tar_of(dir.path(), "/c");
+        assert!(contains(&tar, "ustar"), "after {killed} kills");
+    }
+    assert!(killed > 5, "only {killed} of 25 were killed");
+    let built = ok(in_dir("RUN --mount=type=cache,target=/c cmp /c/a /c/b", dir.path()));
+    let stderr = built.stderr();
+    assert!(stderr.contains("Restored") && !stderr.contains("begins empty"), "{stderr}");
+    ok(in_dir(&step(99), dir.path()));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing half is left");
 }
 
 /// Puts a tar that this Python script makes into the place of a saved cache, as if it had been saved so many seconds ago.
