@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 use super::{NamedContext, Request, Timings};
 use crate::cache::Age;
 use crate::codec::{self, Packing};
+use crate::log::Transfer;
 use crate::oci::{DiffId, Digest, Format, Hasher, Image, Platform, Reference};
 use crate::plan::{Base, StageNames};
 use crate::registry::Outcome;
@@ -133,7 +134,8 @@ impl<'a> Bases<'a> {
         let mut unpacker = Unpacker::over(root, found);
         for layer in image.layers() {
             let digest = &layer.descriptor.digest;
-            let blob = BufReader::with_capacity(1 << 17, self.blobs.open(digest)?);
+            let shown = Transfer::begin(&format!("unpack {digest}"), layer.descriptor.size);
+            let blob = BufReader::with_capacity(1 << 17, shown.reading(self.blobs.open(digest)?));
             let mut tar = Verified::new(codec::decode(blob)?, &layer.diff_id);
             unpacker.layer(&mut tar).with_context(|| format!("layer {digest}"))?;
             tar.finish().with_context(|| format!("layer {digest}"))?;

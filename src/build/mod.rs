@@ -8,6 +8,7 @@ mod disk;
 mod error;
 mod kept;
 mod mode;
+mod mounts;
 mod nominator;
 mod platform;
 mod protected;
@@ -37,7 +38,7 @@ pub use timings::{Timings, Totals};
 use anyhow::Context as _;
 use tracing::{info, warn};
 
-use crate::cache::BaseCache;
+use crate::cache::{BaseCache, MountCache};
 use crate::codec::Packing;
 use crate::context::Context;
 use crate::dockerfile::{self, Dockerfile};
@@ -129,6 +130,8 @@ pub struct Request {
     pub times: Times,
     /// How new layers are compressed.
     pub packing: Packing,
+    /// Where cache mounts are saved.
+    pub mounts: Option<MountCache>,
     /// Where base images may be at hand.
     pub bases: Option<Arc<BaseCache>>,
     /// Where base images are pulled. Asks `bases` for layers first.
@@ -151,8 +154,11 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
     }
     let mut bases = Bases::new(request, &request.blobs, timings);
     let (plan, told) = plan(request, &context, Some(&mut bases))?;
-    let builder = stage::Builder::new(request, site, control, timings, &context, (bases, told))?;
-    let mut image = builder.stages(&plan)?;
+    let caches = mounts::open(request, &site);
+    let builder = stage::Builder::new(request, site, control, timings, &context, (bases, told, &caches))?;
+    let built = builder.stages(&plan);
+    mounts::save(request, &caches, control);
+    let mut image = built?;
     image.config.created = Some(request.times.created());
     image.config.config.labels.extend(request.labels.iter().cloned());
     crate::oci::validate(&image).context("the image that was built").map_err(Error::Other)?;

@@ -23,7 +23,7 @@ use crate::oci::{History, Image, Platform};
 use crate::plan::{Base, Compat, Plan, Source, Stage, Step};
 use crate::rootfs::Root;
 use crate::snapshot::Baseline;
-use crate::steps::{self, Sources, StageState, Touched, run};
+use crate::steps::{self, Caches, Sources, StageState, Touched, run};
 
 /// What all stages share.
 pub(super) struct Builder<'a> {
@@ -45,6 +45,8 @@ pub(super) struct Builder<'a> {
     standing: Option<Standing>,
     /// The lines of which is said already what kaniko does otherwise.
     told: BTreeSet<u32>,
+    /// Cache mounts.
+    caches: &'a Caches<'a>,
 }
 
 /// A stage that later ones may need.
@@ -79,7 +81,7 @@ impl<'a> Builder<'a> {
         control: &'a run::Control,
         timings: &'a Timings,
         context: &'a Context,
-        (bases, told): (Bases<'a>, BTreeSet<u32>),
+        (bases, told, caches): (Bases<'a>, BTreeSet<u32>, &'a Caches<'a>),
     ) -> Result<Self> {
         Ok(Builder {
             request,
@@ -95,6 +97,7 @@ impl<'a> Builder<'a> {
             isolation: None,
             standing: None,
             told,
+            caches,
         })
     }
 
@@ -344,7 +347,7 @@ impl<'a> Builder<'a> {
             vault: &self.request.vault,
             fetch: &fetch,
             own: &self.site.work.join("mounts"),
-            caches: &self.site.caches(),
+            caches: self.caches,
             rights: self.request.rights,
         };
         let instruction = &step.located.instruction;

@@ -46,6 +46,7 @@ pub use mount::{Access, Attributes, Mount, MountFlag, MountType, Sharing};
 pub use parse::{no_json, parse};
 pub use quote::quote;
 pub use run::{Body, Device, Invocation, Network, Run, Security};
+pub(crate) use size::bytes as size_in_bytes;
 pub use suggest::nearest;
 pub use syntax::syntax;
 pub use transfer::{Add, Copy, CopySource, Transfer};

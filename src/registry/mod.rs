@@ -42,12 +42,12 @@ pub use login::Login;
 pub use patience::{Backoff, Timeouts};
 pub use policy::{ClientCertificate, Policy, Protocols, canonical, host_and_client_certificate, host_and_path};
 pub use proxy::Proxies;
-pub use pull::{Documents, Outcome, Resolved};
+pub use pull::{Artifact, Documents, Outcome, Resolved};
 pub use route::Routes;
 pub use trust::Authorities;
 
 use crate::credentials::{Identity, Network};
-use crate::oci::{Descriptor, Digest, Image, Platform, Reference, Repository};
+use crate::oci::{Descriptor, Digest, Encoded, Image, ImageLayer, Platform, Reference, Repository};
 use crate::store::BlobDir;
 use endpoint::Endpoint;
 use policy::Direction;
@@ -184,6 +184,27 @@ impl Client {
     /// The same to several destinations, which share what they can. None gets a manifest before all have all blobs.
     pub fn push_to_all(&self, destinations: &[Reference], image: &Image, blobs: &BlobDir) -> Result<Digest, Error> {
         self.runtime.block_on(push::push(self, destinations, image, blobs))
+    }
+
+    /// Uploads what is no image, `encoded` with its layers. Returns the manifest's digest.
+    pub fn push_artifact(
+        &self,
+        to: &Reference,
+        encoded: &Encoded,
+        layers: &[ImageLayer],
+        blobs: &BlobDir,
+    ) -> Result<Digest, Error> {
+        self.runtime.block_on(push::push_encoded(self, std::slice::from_ref(to), encoded, layers, blobs))
+    }
+
+    /// The manifest and the configuration of what is no image; `None` if nothing has that name. No mirror is asked.
+    pub fn artifact(&self, reference: &Reference) -> Result<Option<Artifact>, Error> {
+        self.runtime.block_on(pull::artifact(self, reference))
+    }
+
+    /// Downloads a blob of an artifact into `blobs`.
+    pub fn artifact_blob(&self, repository: &Repository, blob: &Descriptor, blobs: &BlobDir) -> Result<(), Error> {
+        self.runtime.block_on(pull::artifact_blob(self, repository, blob, blobs))
     }
 
     /// Begins an upload to the repository and cancels it, to learn early whether a push can succeed.

@@ -8,6 +8,7 @@ pub mod executor;
 pub mod gateway;
 pub mod git;
 pub mod image;
+pub mod memory;
 pub mod nginx;
 pub mod registry;
 pub mod tokens;
