@@ -8,6 +8,7 @@ mod architecture;
 mod command_line;
 mod compat;
 mod container;
+mod copied;
 mod credentials;
 mod crowd;
 mod differ;
