@@ -2,11 +2,12 @@
 //!
 //! The modules form levels, lowest first; a module uses only those above it in this list (`tests/it/architecture.rs`):
 //! 0 `oci` `dockerfile` `codec` `crew` `log` `sys`; 1 `plan` `store` `credentials` `rootfs`; 2 `git` `ctime`; 3 `registry` `context` `snapshot`; 4 `layer` `steps`;
-//! 6 `build` `export`; 7 `cli`.
+//! 5 `cache`; 6 `build` `export` `warm`; 7 `cli`.
 
 #![deny(unsafe_code)]
 
 pub mod build;
+pub mod cache;
 pub mod cli;
 pub mod codec;
 pub mod context;
@@ -26,3 +27,4 @@ pub mod snapshot;
 pub mod steps;
 pub mod store;
 mod sys;
+pub mod warm;

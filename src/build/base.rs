@@ -8,9 +8,12 @@ use anyhow::{Context as _, Result, bail};
 use tracing::{debug, info, warn};
 
 use super::{NamedContext, Request, Timings};
+use crate::cache::Age;
 use crate::codec::{self, Packing};
-use crate::oci::{DiffId, Format, Hasher, Image, Platform, Reference};
-use crate::plan::Base;
+use crate::log::Transfer;
+use crate::oci::{DiffId, Digest, Format, Hasher, Image, Platform, Reference};
+use crate::plan::{Base, StageNames};
+use crate::registry::Outcome;
 use crate::rootfs::{Node, Root, RootPath, Skipped, Tree, Unpacker, scan};
 use crate::store::{self, BlobDir};
 
@@ -20,18 +23,29 @@ pub(super) struct Bases<'a> {
     blobs: &'a BlobDir,
     timings: &'a Timings,
     fetched: BTreeMap<(String, Platform), Image>,
+    stages: StageNames,
 }
 
 impl<'a> Bases<'a> {
     pub(super) fn new(request: &'a Request, blobs: &'a BlobDir, timings: &'a Timings) -> Self {
-        Bases { request, blobs, timings, fetched: BTreeMap::new() }
+        Bases { request, blobs, timings, fetched: BTreeMap::new(), stages: StageNames::default() }
+    }
+
+    /// Takes the names of the Dockerfile's stages, for what to say where there is no image of a name.
+    pub(super) fn know(&mut self, stages: StageNames) {
+        self.stages = stages;
     }
 
     /// The image that `base` names, for `platform`. Its layers may still be in its registry.
     pub(super) fn fetch(&mut self, base: &Base, platform: &Platform) -> Result<Image> {
         match base {
             Base::Scratch => Ok(Image::scratch(platform)),
-            Base::Image(name) => self.once(name, platform, Self::pull),
+            Base::Image(name) => {
+                self.once(name, platform, Self::pull).map_err(|error| match self.stages.instead_of(name) {
+                    Some(why) => error.context(why),
+                    None => error,
+                })
+            }
             Base::Context(name) => self.once(name, platform, Self::load),
             Base::Stage(index) => bail!("stage {index} is not an image"),
         }
@@ -62,7 +76,21 @@ impl<'a> Bases<'a> {
     fn pull(&self, name: &str, platform: &Platform) -> Result<Image> {
         let reference: Reference = name.parse()?;
         info!("Retrieving image {reference}");
-        Ok(self.request.registry.resolve(&reference, platform)?.image)
+        let Some(bases) = &self.request.bases else {
+            return Ok(self.request.registry.resolve(&reference, platform)?.image);
+        };
+        let find = |digest: &Digest| bases.find(digest, platform, Age::Fresh);
+        let read = |digest: &Digest| bases.image(&find(digest)?, platform, &reference.repository, self.blobs);
+        if let Some(image) = reference.digest().and_then(read) {
+            return Ok(image);
+        }
+        let known = |digest: &Digest| find(digest).is_some();
+        let image = match self.request.registry.resolve_unless(&reference, platform, &known)? {
+            Outcome::Resolved(resolved) => Some(resolved.image),
+            Outcome::Known(digest) => read(&digest),
+        };
+        // What was found could not be used.
+        image.map_or_else(|| Ok(self.request.registry.resolve(&reference, platform)?.image), Ok)
     }
 
     fn load(&self, name: &str, platform: &Platform) -> Result<Image> {
@@ -106,7 +134,8 @@ impl<'a> Bases<'a> {
         let mut unpacker = Unpacker::over(root, found);
         for layer in image.layers() {
             let digest = &layer.descriptor.digest;
-            let blob = BufReader::with_capacity(1 << 17, self.blobs.open(digest)?);
+            let shown = Transfer::begin(&format!("unpack {digest}"), layer.descriptor.size);
+            let blob = BufReader::with_capacity(1 << 17, shown.reading(self.blobs.open(digest)?));
             let mut tar = Verified::new(codec::decode(blob)?, &layer.diff_id);
             unpacker.layer(&mut tar).with_context(|| format!("layer {digest}"))?;
             tar.finish().with_context(|| format!("layer {digest}"))?;
@@ -193,7 +222,6 @@ impl<R: Read> Read for Verified<'_, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::Digest;
 
     #[test]
     fn what_takes_the_place_of_the_context_or_lies_around_it_is_refused() {

@@ -23,7 +23,7 @@ use crate::oci::{History, Image, Platform};
 use crate::plan::{Base, Compat, Plan, Source, Stage, Step};
 use crate::rootfs::Root;
 use crate::snapshot::Baseline;
-use crate::steps::{self, Sources, StageState, Touched, run};
+use crate::steps::{self, Caches, Sources, StageState, Touched, run};
 
 /// What all stages share.
 pub(super) struct Builder<'a> {
@@ -45,6 +45,8 @@ pub(super) struct Builder<'a> {
     standing: Option<Standing>,
     /// The lines of which is said already what kaniko does otherwise.
     told: BTreeSet<u32>,
+    /// Cache mounts.
+    caches: &'a Caches<'a>,
 }
 
 /// A stage that later ones may need.
@@ -79,7 +81,7 @@ impl<'a> Builder<'a> {
         control: &'a run::Control,
         timings: &'a Timings,
         context: &'a Context,
-        (bases, told): (Bases<'a>, BTreeSet<u32>),
+        (bases, told, caches): (Bases<'a>, BTreeSet<u32>, &'a Caches<'a>),
     ) -> Result<Self> {
         Ok(Builder {
             request,
@@ -95,6 +97,7 @@ impl<'a> Builder<'a> {
             isolation: None,
             standing: None,
             told,
+            caches,
         })
     }
 
@@ -119,6 +122,7 @@ impl<'a> Builder<'a> {
             self.step(stage, step, &mut current).map_err(|cause| self.at(&step.located, cause))?;
         }
         self.end(stage, &mut current).map_err(|cause| self.at(&stage.from, cause))?;
+        self.tell_differences(stage.from.span.first, &mut current.state);
         Ok(current)
     }
 
@@ -144,7 +148,11 @@ impl<'a> Builder<'a> {
         }
         // They are steps of the plan by now.
         state.config.config.on_build.clear();
-        let disk = if needs_disk(stage, &self.request.reading.compat) { Some(self.disk(stage, &image)?) } else { None };
+        let mut disk =
+            if needs_disk(stage, &self.request.reading.compat) { Some(self.disk(stage, &image)?) } else { None };
+        if let (Some(disk), true) = (&mut disk, self.names_volumes()) {
+            disk.heed(state.config.config.volumes.keys().map(String::as_str))?;
+        }
         Ok(Current { image, state, platform, disk, pending: Vec::new() })
     }
 
@@ -225,6 +233,12 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Whether it is said where kaniko 1.24 would drop what is written below a volume of the base.
+    fn names_volumes(&self) -> bool {
+        let reading = &self.request.reading;
+        reading.differences == Differences::Warn && !reading.compat.volume_drops_changes
+    }
+
     /// Says what only a step could find out of kaniko's other ways, if nothing was said of its line.
     fn tell_differences(&mut self, line: u32, state: &mut StageState) {
         let found = state.take_differences();
@@ -255,6 +269,12 @@ impl<'a> Builder<'a> {
             disk.drop_below(current.state.config.config.volumes.keys().map(String::as_str))?;
         }
         let layer = if each_step && disk.is_touched() { disk.snapshot(self.request, timing)? } else { None };
+        if let Some(path) = disk.take_heeded() {
+            current.state.wrote_below_volume(&path);
+        }
+        if let (Instruction::Volume(_), true) = (&step.located.instruction, self.names_volumes()) {
+            current.state.lacks_volumes(&disk.root)?;
+        }
         Ok((layer, wrote))
     }
 
@@ -291,7 +311,11 @@ impl<'a> Builder<'a> {
                 let mut timing = timing_of(stage, "the single snapshot of the stage");
                 let taken = disk.snapshot_all(self.request, &mut timing);
                 self.timings.step(timing);
-                taken?
+                let taken = taken?;
+                if let Some(path) = disk.take_heeded() {
+                    current.state.wrote_below_volume(&path);
+                }
+                taken
             }
             _ => None,
         };
@@ -323,7 +347,7 @@ impl<'a> Builder<'a> {
             vault: &self.request.vault,
             fetch: &fetch,
             own: &self.site.work.join("mounts"),
-            caches: &self.site.caches(),
+            caches: self.caches,
             rights: self.request.rights,
         };
         let instruction = &step.located.instruction;

@@ -42,8 +42,6 @@ pub(super) const ROWS: &[NotYet] = &[
     warned("image-fs-extract-retry", "what fails to unpack fails the build"),
     warned("cache", "every step runs"),
     warned("cache-repo", "every step runs"),
-    warned("cache-dir", "base images are pulled"),
-    warned("cache-ttl", "every step runs"),
     warned("cache-copy-layers", "every step runs"),
     warned("cache-run-layers", "every step runs"),
     refused("pre-cleanup", "start each build in a fresh container, or give --build-root"),

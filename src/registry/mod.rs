@@ -42,12 +42,12 @@ pub use login::Login;
 pub use patience::{Backoff, Timeouts};
 pub use policy::{ClientCertificate, Policy, Protocols, canonical, host_and_client_certificate, host_and_path};
 pub use proxy::Proxies;
-pub use pull::Resolved;
+pub use pull::{Artifact, Documents, Outcome, Resolved};
 pub use route::Routes;
 pub use trust::Authorities;
 
 use crate::credentials::{Identity, Network};
-use crate::oci::{Digest, Image, Platform, Reference, Repository};
+use crate::oci::{Descriptor, Digest, Encoded, Image, ImageLayer, Platform, Reference, Repository};
 use crate::store::BlobDir;
 use endpoint::Endpoint;
 use policy::Direction;
@@ -57,6 +57,10 @@ use transport::Transport;
 /// Finds the identity for a registry (`host[:port]` or `docker.io`) and a repository's path in it. It may take its time: it is
 /// called where blocking is allowed, once a minute for a repository, and only if the registry wants to see something.
 pub type Finder = dyn Fn(&str, &str) -> Result<Identity, String> + Send + Sync;
+
+/// Puts a layer into a store if it is at hand, checked against its descriptor; says whether it did. Called where blocking is
+/// allowed.
+pub type Supply = dyn Fn(&Descriptor, &BlobDir) -> bool + Send + Sync;
 
 /// An endpoint that the first who needs it finds out about; others wait for that, and only for that.
 type Place = OnceCell<Arc<Endpoint>>;
@@ -70,6 +74,7 @@ pub struct Client {
     endpoints: Mutex<BTreeMap<(String, Direction), Arc<Place>>>,
     found: Mutex<BTreeMap<Repository, Repository>>,
     may_publish: Box<dyn Fn() -> bool + Send + Sync>,
+    nearby: Option<Arc<Supply>>,
 }
 
 impl Client {
@@ -93,6 +98,7 @@ impl Client {
             endpoints: Default::default(),
             found: Default::default(),
             may_publish: Box::new(|| true),
+            nearby: None,
         })
     }
 
@@ -106,6 +112,12 @@ impl Client {
     #[must_use]
     pub fn identified_by(self, find: impl Fn(&str, &str) -> Result<Identity, String> + Send + Sync + 'static) -> Self {
         Client { finder: Arc::new(find), ..self }
+    }
+
+    /// The same client, which asks `supply` for a layer before it asks a registry.
+    #[must_use]
+    pub fn supplied_by(self, supply: impl Fn(&Descriptor, &BlobDir) -> bool + Send + Sync + 'static) -> Self {
+        Client { nearby: Some(Arc::new(supply)), ..self }
     }
 
     /// How this client finds and trusts hosts, for those who look for its credentials.
@@ -126,6 +138,17 @@ impl Client {
         self.runtime.block_on(pull::resolve(self, reference, platform))
     }
 
+    /// The same, unless it is an image or an index that `known` knows the digest of. Costs as few requests as that can be
+    /// learnt with: for a tag one for its headers, which registries do not count as a pull.
+    pub fn resolve_unless(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        known: &(dyn Fn(&Digest) -> bool + Send + Sync),
+    ) -> Result<Outcome, Error> {
+        self.runtime.block_on(pull::resolve_unless(self, reference, platform, Some(known)))
+    }
+
     /// Downloads those layers of `image` that came from a registry and are not in `blobs`.
     pub fn fetch(&self, image: &Image, blobs: &BlobDir) -> Result<(), Error> {
         self.runtime.block_on(pull::fetch(self, image, blobs))
@@ -140,7 +163,17 @@ impl Client {
 
     /// Writes the file at an address that is no registry's to `sink`. After an error `sink` may have a part of it.
     pub fn download(&self, address: &str, sink: &mut dyn std::io::Write) -> Result<Downloaded, Error> {
-        self.runtime.block_on(download::download(self, address, sink))
+        self.runtime.block_on(download::download(self, address, None, sink))
+    }
+
+    /// The same with the value of an `Authorization` header.
+    pub fn download_as(
+        &self,
+        address: &str,
+        authorization: &str,
+        sink: &mut dyn std::io::Write,
+    ) -> Result<Downloaded, Error> {
+        self.runtime.block_on(download::download(self, address, Some(authorization), sink))
     }
 
     /// Uploads `image`, whose layers are in `blobs` or in the registry that they came from. Returns the manifest's digest.
@@ -151,6 +184,27 @@ impl Client {
     /// The same to several destinations, which share what they can. None gets a manifest before all have all blobs.
     pub fn push_to_all(&self, destinations: &[Reference], image: &Image, blobs: &BlobDir) -> Result<Digest, Error> {
         self.runtime.block_on(push::push(self, destinations, image, blobs))
+    }
+
+    /// Uploads what is no image, `encoded` with its layers. Returns the manifest's digest.
+    pub fn push_artifact(
+        &self,
+        to: &Reference,
+        encoded: &Encoded,
+        layers: &[ImageLayer],
+        blobs: &BlobDir,
+    ) -> Result<Digest, Error> {
+        self.runtime.block_on(push::push_encoded(self, std::slice::from_ref(to), encoded, layers, blobs))
+    }
+
+    /// The manifest and the configuration of what is no image; `None` if nothing has that name. No mirror is asked.
+    pub fn artifact(&self, reference: &Reference) -> Result<Option<Artifact>, Error> {
+        self.runtime.block_on(pull::artifact(self, reference))
+    }
+
+    /// Downloads a blob of an artifact into `blobs`.
+    pub fn artifact_blob(&self, repository: &Repository, blob: &Descriptor, blobs: &BlobDir) -> Result<(), Error> {
+        self.runtime.block_on(pull::artifact_blob(self, repository, blob, blobs))
     }
 
     /// Begins an upload to the repository and cancels it, to learn early whether a push can succeed.

@@ -96,8 +96,18 @@ pub struct Copier<'a> {
     /// The root and the directory copied into: a source that holds them is not copied into itself.
     own: Vec<Inode>,
     touched: BTreeSet<RootPath>,
-    /// The first owner of a source that its copy does not have.
-    replaced: Cell<Option<(u32, u32)>>,
+    noticed: Cell<Noticed>,
+}
+
+/// What the sources of a copy turned out to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noticed {
+    /// The user and the group of the first one whose copy belongs to somebody else.
+    pub replaced_owner: Option<(u32, u32)>,
+    /// One had extended attributes.
+    pub attributes: bool,
+    /// Two names were one file.
+    pub links: bool,
 }
 
 /// A directory whose contents are being copied.
@@ -120,7 +130,7 @@ impl<'a> Copier<'a> {
     pub fn new(from: &'a Root, to: &'a Root, stamp: Stamp<'a>, onto: Onto) -> Self {
         let (from, there) = (Cursor::new(from), Cursor::new(to));
         let (fresh, copies, open, own, touched) = Default::default();
-        let (waiting, waiting_files, late, replaced) = (Vec::new(), 0, Vec::new(), Cell::new(None));
+        let (waiting, waiting_files, late, noticed) = (Vec::new(), 0, Vec::new(), Cell::default());
         Copier {
             from,
             to,
@@ -135,7 +145,7 @@ impl<'a> Copier<'a> {
             late,
             own,
             touched,
-            replaced,
+            noticed,
         }
     }
 
@@ -179,9 +189,15 @@ impl<'a> Copier<'a> {
         }
     }
 
-    /// The user and the group of the first source whose copy belongs to somebody else; `None` if there is none.
-    pub fn replaced_owner(&self) -> Option<(u32, u32)> {
-        self.replaced.get()
+    /// What the sources so far turned out to be.
+    pub fn noticed(&self) -> Noticed {
+        self.noticed.get()
+    }
+
+    fn notice(&self, change: impl FnOnce(&mut Noticed)) {
+        let mut noticed = self.noticed.get();
+        change(&mut noticed);
+        self.noticed.set(noticed);
     }
 
     fn vacate(&mut self, path: &RootPath) -> Result<()> {
@@ -342,6 +358,7 @@ impl<'a> Copier<'a> {
         let threads = crew::threads().min(1 + std::mem::take(&mut self.waiting_files) / SHARE);
         let (from, to) = (self.from.root(), self.to);
         let writers = crew::share(threads, waiting, || Writer::new(from, to), |writer, batch, _| writer.write(batch))?;
+        self.notice(|it| it.attributes |= writers.iter().any(Writer::saw_attributes));
         for (source, target) in writers.into_iter().flat_map(Writer::finish) {
             let node = self.from.observe(&source)?.ok_or_else(|| missing(&source))?;
             self.place(&source, &node, &target)?;
@@ -392,6 +409,7 @@ impl<'a> Copier<'a> {
             _ => self.clear_of_directory(target)?,
         }
         if let Some(first) = self.copies.get(&node.inode) {
+            self.notice(|it| it.links = true);
             return self.to.hard_link(target, first);
         }
         if node.nlink > 1 && matches!(node.entry.kind, Kind::File { .. }) {
@@ -412,9 +430,10 @@ impl<'a> Copier<'a> {
     /// What the copy of `entry` is to have.
     fn stamped(&self, entry: &Entry) -> Entry {
         let mut entry = entry.clone();
+        self.notice(|it| it.attributes |= !entry.xattrs.is_empty());
         if let Owner::Given(owner) = self.stamp.owner {
             if (entry.uid, entry.gid) != (owner.uid, owner.gid) {
-                self.replaced.set(self.replaced.get().or(Some((entry.uid, entry.gid))));
+                self.notice(|it| it.replaced_owner = it.replaced_owner.or(Some((entry.uid, entry.gid))));
             }
             (entry.uid, entry.gid) = (owner.uid, owner.gid);
         }

@@ -182,12 +182,13 @@ fn push_takes_an_archive_of_another_tool_and_says_what_is_wrong_with_one() {
 }
 
 #[test]
-fn the_warmer_reads_its_flags_and_says_that_it_does_nothing_yet() {
-    let (_, stderr) =
-        said(WARMER, &["-i", "r.example/a", "-c/cache", "-f", "-d", "Dockerfile", "--log-format=json"], 1);
+fn the_warmer_reads_its_flags_and_says_what_is_wrong_in_the_form_that_is_asked_for() {
+    let dir = scratch();
+    let cache = format!("-c{}", dir.path().join("cache").display());
+    let (_, stderr) = said(WARMER, &["-i", "127.0.0.1:1/a", &cache, "-f", "--log-format=json"], 1);
     let line: serde_json::Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
     assert_eq!(line["level"], "error");
-    assert!(line["msg"].as_str().unwrap().contains("does not cache base images yet"), "{line}");
+    assert!(line["msg"].as_str().unwrap().contains("127.0.0.1:1/a"), "{line}");
     assert!(said(WARMER, &["--imag=x"], 1).1.contains("--image"));
     assert!(said(WARMER, &["--help"], 0).0.contains("--cache-dir"));
 }
@@ -303,4 +304,29 @@ fn flags_of_registries_and_outputs_reach_a_build() {
     let images: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(dir.path().join("images")).unwrap()).unwrap();
     assert_eq!(images["name"], name);
+}
+
+#[test]
+fn a_terminal_shows_bars_and_the_output_of_steps_below_the_lines() {
+    let registry = Registry::start();
+    let typescript = |format: &str| {
+        let build =
+            Build::new("FROM base\nCOPY large /\nRUN echo from-the-step; sleep 0.3\n").base("base", &bases::busybox());
+        let build = build.file("large", vec![7; 1 << 20]).arg(format!("--destination={}", registry.name("bars:1")));
+        let place = build.dir().join("typescript");
+        // script(1) takes a command line; it runs the builder on a terminal of its own.
+        let script = "exec script -qec \"$(printf '%q ' \"$@\")\" \"$0\"";
+        let build = build.arg(format!("--log-format={format}"));
+        let _built = build.through(&["bash", "-c", script, place.to_str().unwrap()]).succeed();
+        String::from_utf8_lossy(&fs::read(place).unwrap()).into_owned()
+    };
+    let seen = typescript("color");
+    for what in ["unpack sha256:", "write layer", "push blob sha256:", "MiB/s"] {
+        assert!(seen.contains(what), "{what}: {seen:?}");
+    }
+    assert!(seen.contains("from-the-step\r\n") && seen.contains("\u{1b}[36mINFO"), "{seen:?}");
+    for format in ["json", "text"] {
+        let seen = typescript(format);
+        assert!(!seen.contains("write layer") && !seen.contains('\u{1b}'), "{seen:?}");
+    }
 }

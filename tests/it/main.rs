@@ -5,6 +5,7 @@
 
 mod agreement;
 mod architecture;
+mod cache_mounts;
 mod command_line;
 mod compat;
 mod container;
@@ -12,6 +13,8 @@ mod copied;
 mod credentials;
 mod crowd;
 mod differ;
+// tests/cells uses the rest of it.
+#[allow(dead_code)]
 mod differential;
 mod edges;
 mod events;
@@ -50,6 +53,7 @@ mod support;
 mod sweep;
 mod transport;
 mod trust;
+mod warmer;
 // tests/cells uses the rest of it.
 #[allow(dead_code)]
 mod world;

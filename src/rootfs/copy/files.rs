@@ -52,17 +52,23 @@ pub(super) struct Writer<'a> {
     buffer: Vec<u8>,
     /// Source and target of what was not copied, because something stands at the target.
     standing: Vec<(RootPath, RootPath)>,
+    saw_attributes: bool,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(from: &'a Root, to: &'a Root) -> Self {
         let (from, there) = (Cursor::new(from), Cursor::new(to));
-        Writer { from, there, buffer: Vec::new(), standing: Vec::new() }
+        Writer { from, there, buffer: Vec::new(), standing: Vec::new(), saw_attributes: false }
     }
 
     /// What is left to the caller.
     pub(super) fn finish(self) -> Vec<(RootPath, RootPath)> {
         self.standing
+    }
+
+    /// Whether a source had extended attributes.
+    pub(super) fn saw_attributes(&self) -> bool {
+        self.saw_attributes
     }
 
     /// Copies the files of one directory.
@@ -82,6 +88,7 @@ impl<'a> Writer<'a> {
                 result => result.map_err(|e| failed("write", &path, e))?,
             };
             entry.xattrs = xattrs(&content).map_err(|e| failed("listxattr", &source.join_name(&name), e))?;
+            self.saw_attributes |= !entry.xattrs.is_empty();
             let copied = copy(&mut content, &mut file, &entry.kind, &mut self.buffer);
             let made = copied.and_then(|()| Ok(make::finish(&file, &entry)?));
             report(&path, &made.map_err(|e| failed("write", &path, e))?);

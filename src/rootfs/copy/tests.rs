@@ -105,6 +105,7 @@ fn many_files_are_copied_as_they_are() {
     copier.copy(&RootPath::root(), &RootPath::root(), TAKE_ALL).expect("copies");
     let copied = all_of(&fixture.root);
     assert_eq!(copied, all_of(&from));
+    assert_eq!(copier.noticed(), Noticed { replaced_owner: None, attributes: true, links: true });
     let touched: Vec<RootPath> = copied.into_iter().map(|(path, _)| path).collect();
     assert_eq!(copier.into_touched().into_iter().collect::<BTreeSet<_>>(), touched.into_iter().collect());
     fixture.assert_outside_untouched();
