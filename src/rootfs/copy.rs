@@ -3,9 +3,11 @@
 //! A directory's contents are copied, not the directory itself; what stands in a subdirectory's place keeps its other
 //! entries and takes the source's attributes. Symlinks are copied as they are and never followed, on either side: the
 //! caller resolves the first source and the destination, inside their roots. Files with several names in one source stay
-//! one file. Modification times, `user.*` attributes and file capabilities are kept; FIFOs and devices are made anew;
+//! one file; what has one name is written by several threads. Modification times, `user.*` attributes and file capabilities are kept; FIFOs and devices are made anew;
 //! sockets are left out. With [`Onto::Fresh`] the result is that of a copy into an empty root that is then laid over this
 //! one. It does not know patterns, ignore files or instructions.
+
+mod files;
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
@@ -13,11 +15,18 @@ use std::io::{self, Read};
 
 use silt_watcher::Inode;
 
+use self::files::{Batch, Writer};
 use super::extract::{ExtractError, extract};
 use super::{Cursor, Entry, Error, Kind, Made, Node, Result, Root, RootPath, Timestamp, users, walk};
+use crate::crew;
 
 /// The mode of a directory that only the way to the destination needs.
 const IMPLIED_MODE: u32 = 0o755;
+
+/// The most files that wait to be written together, which bounds the memory that they take.
+const WAITING: usize = 16_384;
+/// Fewer files than this are not worth a thread.
+const SHARE: usize = 64;
 
 /// Who owns the copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +87,12 @@ pub struct Copier<'a> {
     copies: HashMap<Inode, RootPath>,
     /// The directories between the source and what is being copied, outermost first.
     open: Vec<OpenDirectory>,
+    /// Files that are still to be written, in directories that are there.
+    waiting: Vec<Batch>,
+    /// How many those are.
+    waiting_files: usize,
+    /// Directories whose attributes are set when all that belongs into them is there, inner ones first.
+    late: Vec<(RootPath, Entry)>,
     /// The root and the directory copied into: a source that holds them is not copied into itself.
     own: Vec<Inode>,
     touched: BTreeSet<RootPath>,
@@ -115,7 +130,23 @@ impl<'a> Copier<'a> {
     pub fn new(from: &'a Root, to: &'a Root, stamp: Stamp<'a>, onto: Onto) -> Self {
         let (from, there) = (Cursor::new(from), Cursor::new(to));
         let (fresh, copies, open, own, touched) = Default::default();
-        Copier { from, to, there, stamp, onto, fresh, copies, open, own, touched, noticed: Cell::default() }
+        let (waiting, waiting_files, late, noticed) = (Vec::new(), 0, Vec::new(), Cell::default());
+        Copier {
+            from,
+            to,
+            there,
+            stamp,
+            onto,
+            fresh,
+            copies,
+            open,
+            waiting,
+            waiting_files,
+            late,
+            own,
+            touched,
+            noticed,
+        }
     }
 
     /// Goes on with copies out of `from`.
@@ -206,7 +237,10 @@ impl<'a> Copier<'a> {
         for path in [target, &RootPath::root()] {
             self.own.extend(self.there.observe(path)?.map(|node| node.inode));
         }
-        self.contents(source, target, filter)
+        self.contents(source, target, filter)?;
+        self.write_waiting()?;
+        let late = std::mem::take(&mut self.late);
+        late.iter().try_for_each(|(path, entry)| set(self.to, path, entry))
     }
 
     /// Writes a file that has no source in the tree; the stamp applies to what `entry` says.
@@ -256,18 +290,27 @@ impl<'a> Copier<'a> {
     fn contents(&mut self, source: &RootPath, target: &RootPath, filter: Filter<'_>) -> Result<()> {
         for name in self.from.read_dir(source)? {
             let child = source.join_name(&name);
-            let Some(node) = self.from.observe(&child)? else { continue };
+            let glance = self.from.folder(source)?.map(|folder| folder.glance(&name)).transpose()?.flatten();
+            let Some(seen) = glance.map(|glance| glance.bare()) else { continue };
             let target = target.join_name(&name);
-            let is_directory = node.entry.is_directory();
+            let is_directory = seen.entry.is_directory();
             match filter(&child, is_directory) {
                 Selection::Skip => {}
-                _ if is_directory && self.own.contains(&node.inode) => {}
+                _ if is_directory && self.own.contains(&seen.inode) => {}
                 _ if self.to.is_protected(&target) => {
                     tracing::warn!("{target} belongs to this machine and is not copied");
                 }
-                selection if is_directory => self.tree(&child, &node, target, (selection, filter))?,
-                Selection::Take => self.item(&child, &node, &target)?,
-                Selection::Descend => {}
+                Selection::Descend if !is_directory => {}
+                Selection::Take if seen.nlink == 1 && matches!(seen.entry.kind, Kind::File { .. }) => {
+                    self.later(source, &name, &seen.entry, target)?;
+                }
+                selection => {
+                    let Some(node) = self.from.observe(&child)? else { continue };
+                    match node.entry.is_directory() {
+                        true => self.tree(&child, &node, target, (selection, filter))?,
+                        false => self.item(&child, &node, &target)?,
+                    }
+                }
             }
         }
         Ok(())
@@ -290,10 +333,37 @@ impl<'a> Copier<'a> {
             self.make_open()?;
         }
         self.contents(source, &target, filter)?;
-        match self.open.pop() {
-            Some(OpenDirectory { target, entry, state: State::Made }) => set(self.to, &target, &entry),
-            _ => Ok(()),
+        if let Some(OpenDirectory { target, entry, state: State::Made }) = self.open.pop() {
+            self.late.push((target, entry));
         }
+        Ok(())
+    }
+
+    /// Notes a file of the directory `folder` that has one name: it is written with others.
+    fn later(&mut self, folder: &RootPath, name: &[u8], entry: &Entry, target: RootPath) -> Result<()> {
+        self.make_open()?;
+        let entry = self.stamped(entry);
+        match self.waiting.last_mut().filter(|batch| batch.takes(folder)) {
+            Some(batch) => batch.add(name, entry),
+            None => self.waiting.extend(Batch::new(folder, name, entry, &target)),
+        }
+        self.touched.insert(target);
+        self.waiting_files += 1;
+        if self.waiting_files < WAITING { Ok(()) } else { self.write_waiting() }
+    }
+
+    /// Writes the files that wait; those in whose place something stands one by one.
+    fn write_waiting(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let threads = crew::threads().min(1 + std::mem::take(&mut self.waiting_files) / SHARE);
+        let (from, to) = (self.from.root(), self.to);
+        let writers = crew::share(threads, waiting, || Writer::new(from, to), |writer, batch, _| writer.write(batch))?;
+        self.notice(|it| it.attributes |= writers.iter().any(Writer::saw_attributes));
+        for (source, target) in writers.into_iter().flat_map(Writer::finish) {
+            let node = self.from.observe(&source)?.ok_or_else(|| missing(&source))?;
+            self.place(&source, &node, &target)?;
+        }
+        Ok(())
     }
 
     /// Makes the open directories that are not there yet.
@@ -328,6 +398,11 @@ impl<'a> Copier<'a> {
             return Ok(());
         }
         self.make_open()?;
+        self.place(source, node, target)
+    }
+
+    /// Copies it into a directory that is there, in place of what may stand there.
+    fn place(&mut self, source: &RootPath, node: &Node, target: &RootPath) -> Result<()> {
         self.touched.insert(target.clone());
         match self.there.observe(target)? {
             Some(old) if old.inode == node.inode => return set(self.to, target, &self.stamped(&node.entry)),

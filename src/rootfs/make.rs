@@ -35,15 +35,26 @@ pub(super) fn file(
     entry: &Entry,
     fill: impl FnOnce(&mut File) -> io::Result<ContentDigest>,
 ) -> io::Result<Made> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(openat(parent, name, flags, bits(entry.mode & 0o777))?);
+    let mut file = create(parent, name, entry)?;
     let digest = fill(&mut file)?;
+    let mut made = finish(&file, entry)?;
+    if let Kind::File { digest: known, .. } = &mut made.node.entry.kind {
+        *known = Some(digest);
+    }
+    Ok(made)
+}
+
+/// Makes the empty file `name`, which [`finish`] must follow.
+pub(super) fn create(parent: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(openat(parent, name, flags, bits(entry.mode & 0o777))?))
+}
+
+/// Gives a file that was made with its content the attributes of `entry`.
+pub(super) fn finish(file: &File, entry: &Entry) -> Result<Made> {
     let (stat, lost) = settle(file.as_fd(), entry)?;
     let mut node = node(&stat, None, Default::default());
     node.entry.xattrs = stored(entry, &lost);
-    if let Kind::File { digest: known, .. } = &mut node.entry.kind {
-        *known = Some(digest);
-    }
     Ok(Made { node, lost })
 }
 

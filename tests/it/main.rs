@@ -9,6 +9,7 @@ mod cache_mounts;
 mod command_line;
 mod compat;
 mod container;
+mod copied;
 mod credentials;
 mod crowd;
 mod differ;

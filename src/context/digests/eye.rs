@@ -146,12 +146,13 @@ impl<'a> Eye<'a> {
         Err(Error::Changed(path))
     }
 
-    /// The digest of what an open file holds, up to the size that is expected, and its attributes.
+    /// The digest of what an open file holds, up to the size that is expected, and its attributes. Of a size of nothing all
+    /// is read: the kernel makes up files that say so.
     fn content(&mut self, mut file: &File, path: &RootPath, expected: &Node) -> io::Result<(ContentDigest, Xattrs)> {
         let Kind::File { size, .. } = expected.entry.kind else { return Err(io::ErrorKind::InvalidInput.into()) };
         self.walked.work.read_files += 1;
         self.buffer.resize(BUFFER, 0);
-        let (mut hasher, mut left) = (Sha256::new(), size);
+        let (mut hasher, mut left) = (Sha256::new(), if size == 0 { u64::MAX } else { size });
         while left > 0 {
             let most = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             match file.read(&mut self.buffer[..most]) {
@@ -160,12 +161,12 @@ impl<'a> Eye<'a> {
                 Ok(n) => {
                     hasher.update(&self.buffer[..n]);
                     left -= n as u64;
+                    self.walked.work.read_bytes += n as u64;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(io::Error::new(e.kind(), format!("{path}: read: {e}"))),
             }
         }
-        self.walked.work.read_bytes += size - left;
         let attributes = xattrs(file).map_err(|e| io::Error::new(e.kind(), format!("{path}: listxattr: {e}")))?;
         Ok((hasher.finalize().into(), attributes))
     }
