@@ -1,12 +1,13 @@
 //! Silt builds container images from a Dockerfile in user space, without a daemon, as a drop-in for the kaniko executor.
 //!
 //! The modules form levels, lowest first; a module uses only those above it in this list (`tests/it/architecture.rs`):
-//! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `credentials` `rootfs`; 2 `git`; 3 `registry` `context` `snapshot`; 4 `layer` `steps`;
+//! 0 `oci` `dockerfile` `codec` `log` `sys`; 1 `plan` `store` `credentials` `rootfs`; 2 `git`; 3 `registry` `context` `snapshot`; 4 `layer` `steps`; 5 `cache`;
 //! 6 `build` `export`; 7 `cli`.
 
 #![deny(unsafe_code)]
 
 pub mod build;
+pub mod cache;
 pub mod cli;
 pub mod codec;
 pub mod context;

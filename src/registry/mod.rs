@@ -47,7 +47,7 @@ pub use route::Routes;
 pub use trust::Authorities;
 
 use crate::credentials::{Identity, Network};
-use crate::oci::{Digest, Image, Platform, Reference, Repository};
+use crate::oci::{Descriptor, Digest, Image, Platform, Reference, Repository};
 use crate::store::BlobDir;
 use endpoint::Endpoint;
 use policy::Direction;
@@ -124,6 +124,11 @@ impl Client {
     /// The image behind `reference` that runs on `platform`, without its layers.
     pub fn resolve(&self, reference: &Reference, platform: &Platform) -> Result<Resolved, Error> {
         self.runtime.block_on(pull::resolve(self, reference, platform))
+    }
+
+    /// Whether `repository` has a blob, as far as it says so.
+    pub fn has(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
+        self.runtime.block_on(pull::has(self, repository, blob))
     }
 
     /// Downloads those layers of `image` that came from a registry and are not in `blobs`.

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod architecture;
+mod cache;
 mod command_line;
 mod compat;
 mod container;

@@ -15,7 +15,15 @@ fn planned(file: &Dockerfile) -> Plan {
     assert!(triggers::left_by(&stages[0]).is_empty());
     let stages = resolve::only(stages, &is_built);
     let target = stages.len() - 1;
-    Plan { stages, target, skipped, args, escape: file.directives.escape, unused_build_args: Vec::new() }
+    Plan {
+        stages,
+        target,
+        targets: vec![target],
+        skipped,
+        args,
+        escape: file.directives.escape,
+        unused_build_args: Vec::new(),
+    }
 }
 
 fn found(text: &str, compat: &Compat) -> Vec<Difference> {

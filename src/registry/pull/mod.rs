@@ -14,7 +14,7 @@ use super::patience::Backoff;
 use super::policy::Direction;
 use super::retry::retry_if;
 use super::{Client, Error};
-use crate::oci::{Digest, Image, ImageLayer, Platform, Reference, Repository};
+use crate::oci::{Descriptor, Digest, Image, ImageLayer, Platform, Reference, Repository};
 use crate::store::BlobDir;
 use source::Source;
 
@@ -65,6 +65,13 @@ async fn resolve_at(
     }
     tracing::debug!("{what} is {digest}");
     Ok(Resolved { image, digest })
+}
+
+/// Whether the place that had the last image of `repository`, or else the first, has a blob.
+pub(super) async fn has(client: &Client, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
+    let Some(place) = places(client, repository)?.into_iter().next() else { return Ok(false) };
+    let endpoint = client.endpoint(place.registry(), Direction::Pull).await?;
+    Source::new(&endpoint, &place, client.transport.backoff).has(&format!("{place}: blob {}", blob.digest), blob).await
 }
 
 pub(super) async fn fetch(client: &Client, image: &Image, blobs: &BlobDir) -> Result<(), Error> {

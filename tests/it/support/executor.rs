@@ -220,6 +220,11 @@ impl Built {
         self.dir.path().join("build/rootfs")
     }
 
+    /// Where the image is, as an OCI layout.
+    pub fn layout(&self) -> PathBuf {
+        self.layout.clone()
+    }
+
     /// What it said.
     pub fn stderr(&self) -> String {
         text(self.dir.path(), "stderr")
