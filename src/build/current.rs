@@ -6,7 +6,7 @@ use tracing::warn;
 use super::cached::Held;
 use super::disk::Disk;
 use super::timings::StepTiming;
-use super::{Request, Snapshots, Timings, now};
+use super::{Request, Snapshots, Times, Timings};
 use crate::layer::Layer;
 use crate::oci::{History, Image, ImageLayer, Platform};
 use crate::plan::Stage;
@@ -96,7 +96,7 @@ impl Current {
     /// Adds what a step left to the image: a layer, if it has one, and a row of the history.
     pub(super) fn extend(&mut self, request: &Request, layer: Option<ImageLayer>, text: &str) -> Result<()> {
         let is_kanikos = request.reading.compat.history_of_layers;
-        let history = if is_kanikos { kanikos_row(text) } else { row(text) };
+        let history = if is_kanikos { kanikos_row(text) } else { row(text, request.times) };
         match layer {
             Some(layer) => self.image.append_layer(layer, history)?,
             None if is_kanikos => {}
@@ -117,12 +117,12 @@ fn timing_of(stage: &Stage, text: &str) -> StepTiming {
     StepTiming { stage: stage.index, line, instruction, ..StepTiming::default() }
 }
 
-fn row(text: &str) -> History {
-    History { created: Some(now()), created_by: Some(text.to_owned()), ..History::default() }
+fn row(text: &str, times: Times) -> History {
+    History { created: Some(times.created()), created_by: Some(text.to_owned()), ..History::default() }
 }
 
 /// A row as kaniko 1.24 writes it: its time is Go's zero.
 fn kanikos_row(text: &str) -> History {
     let (created, author) = (Some("0001-01-01T00:00:00Z".to_owned()), Some("kaniko".to_owned()));
-    History { created, author, ..row(text) }
+    History { created, created_by: Some(text.to_owned()), author, ..History::default() }
 }

@@ -20,6 +20,7 @@ mod snapshot;
 mod source;
 mod stage;
 mod standing;
+mod times;
 mod timings;
 mod trees;
 
@@ -34,6 +35,7 @@ pub use nominator::{Answer, Nominator, Wanted};
 pub use protected::{inside, mounts_below};
 pub use site::{Place, Site};
 pub use source::DockerfileAt;
+pub use times::Times;
 pub use timings::{Timings, Totals};
 
 use anyhow::Context as _;
@@ -71,6 +73,18 @@ pub struct Reading {
     pub compat: plan::Compat,
     /// Whether lines that kaniko builds otherwise are named.
     pub differences: Differences,
+    /// Whether the plan is in the log before it is carried out.
+    pub plan: PlanInLog,
+}
+
+/// Whether a build tells its plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlanInLog {
+    /// It does not.
+    #[default]
+    Left,
+    /// A line of the log for each of the plan.
+    Told,
 }
 
 /// What is said of the lines whose result is another than with kaniko 1.24.
@@ -115,6 +129,8 @@ pub struct Request {
     pub verify: Verify,
     /// The platform that the image is for.
     pub platform: Platform,
+    /// Which times the image has.
+    pub times: Times,
     /// How new layers are compressed.
     pub packing: Packing,
     /// Where base images are pulled.
@@ -131,6 +147,9 @@ pub struct Request {
 /// One line that says what failed, with the Dockerfile's line where there is one.
 pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) -> Result<Image, Error> {
     let context = source::open(request)?;
+    if request.times.lie_ahead() {
+        warn!("The times of this image may lie ahead of now, so a second build has others");
+    }
     if let Some(losses) = request.snapshot_mode.losses() {
         warn!("{losses}");
     }
@@ -144,7 +163,7 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
         let publisher = (wanted.access == Access::ReadWrite).then(|| Publisher::start(scope, cache));
         builder.with_cache(&plan, cache, wanted, publisher)?.stages(&plan)
     })?;
-    image.config.created = Some(now());
+    image.config.created = Some(request.times.created());
     image.config.config.labels.extend(request.labels.iter().cloned());
     crate::oci::validate(&image).context("the image that was built").map_err(Error::Other)?;
     Ok(image)
@@ -266,6 +285,9 @@ fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) -> 
     if !plan.unused_build_args.is_empty() {
         warn!("No ARG uses these build arguments: {}", plan.unused_build_args.join(", "));
     }
+    if reading.plan == PlanInLog::Told {
+        plan.to_string().lines().for_each(|line| info!("{line}"));
+    }
     info!("Building {} of the Dockerfile's stages", plan.stages.len());
     told
 }
@@ -306,9 +328,4 @@ fn names(platform: &Platform) -> PlatformNames {
         architecture: platform.architecture.clone(),
         variant: platform.variant.clone(),
     }
-}
-
-/// The time as the image's configuration writes it (RFC 3339).
-fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -72,7 +72,7 @@ fn count(candidates: &Candidates, stats: u64) -> u64 {
 fn write(request: &Request, root: &Root, changes: &ChangeSet) -> Result<Layer> {
     let mut blob = request.blobs.writer()?;
     let mut sink = BufWriter::with_capacity(1 << 17, &mut blob);
-    let options = layer::Options { packing: request.packing, ..layer::Options::default() };
+    let options = layer::Options { packing: request.packing, clamp_mtime: request.times.latest() };
     let layer = layer::write(root, changes, &options, &mut sink).context("write the layer")?;
     sink.flush().context("write the layer")?;
     drop(sink);

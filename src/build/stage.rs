@@ -24,6 +24,7 @@ use super::trees::Trees;
 use super::{Differences, Error, LayerCache, Request, Snapshots, Timings, kept, platform};
 use crate::cache::{Cache, Hit, Publisher, Stretcher};
 use crate::context::Context;
+use crate::context::digests::Digests;
 use crate::dockerfile::{Instruction, Located};
 use crate::layer::Layer;
 use crate::oci::{Image, ImageLayer, Platform};
@@ -42,6 +43,7 @@ pub(super) struct Builder<'a, 'scope> {
     trees: Trees<'a>,
     bases: Bases<'a>,
     fetch: Fetcher<'a>,
+    digests: Digests,
     cached: Option<Cached<'scope, 'a>>,
     /// By position in the plan; nothing of a stage that is not needed.
     finished: Vec<Option<Finished>>,
@@ -83,6 +85,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
             trees,
             bases,
             fetch,
+            digests: Digests::new(None),
             cached,
             finished,
             isolation,
@@ -114,6 +117,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
             bases: &mut self.bases,
             trees: &mut self.trees,
             fetch: &self.fetch,
+            digests: &self.digests,
             stretcher: Stretcher::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::values::go_bool;
 use crate::credentials::Environment;
 
 /// What the environment says, read once.
@@ -24,6 +25,11 @@ impl Env {
     /// The value of `name`, if it is set; it may be empty.
     pub fn lookup(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether `name` is set to what Go takes for true.
+    pub fn is_true(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| go_bool(value) == Ok(true))
     }
 
     /// The variables whose names begin with `prefix`, by name.

@@ -39,7 +39,6 @@ const fn warned(flag: &'static str, text: &'static str) -> NotYet {
 pub(super) const ROWS: &[NotYet] = &[
     refused("bucket", "give a local directory with --context"),
     refused("git", "give a local directory with --context"),
-    refused("reproducible", "leave it out; the image then has the times of the build"),
     warned("image-fs-extract-retry", "what fails to unpack fails the build"),
     warned("cache-dir", "base images are pulled"),
     refused("pre-cleanup", "start each build in a fresh container, or give --build-root"),

@@ -7,7 +7,6 @@ use anyhow::{Result, anyhow};
 
 use super::env::Env;
 use super::flags::{PullFlags, PushFlags};
-use super::values::go_bool;
 use crate::credentials::{Credential, Identity, Keychain, Sources};
 use crate::registry::{Authorities, Client, Policy, Protocols, Proxies, Routes, canonical};
 
@@ -76,7 +75,7 @@ fn routes(pull: &PullFlags) -> Result<Routes> {
 
 /// `FF_KANIKO_DISABLE_HTTP2`, and what Go programs are told by `GODEBUG`.
 fn protocols(env: &Env) -> Protocols {
-    let disabled = env.get("FF_KANIKO_DISABLE_HTTP2").is_some_and(|value| go_bool(value) == Ok(true));
+    let disabled = env.is_true("FF_KANIKO_DISABLE_HTTP2");
     let debug = env.get("GODEBUG").unwrap_or_default().split(',').any(|setting| setting == "http2client=0");
     if disabled || debug { Protocols::Http1 } else { Protocols::All }
 }

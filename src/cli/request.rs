@@ -11,7 +11,8 @@ use tracing::info;
 use super::env::Env;
 use super::flags::{self, Flags, OutputFlags};
 use crate::build::{
-    Differences, DockerfileAt, NamedContext, Place, Reading, RecorderChoice, SnapshotMode, Snapshots, Verify, inside,
+    Differences, DockerfileAt, NamedContext, Place, PlanInLog, Reading, RecorderChoice, SnapshotMode, Snapshots, Times,
+    Verify, inside,
 };
 use crate::codec::{Level, Packing, ZstdLevel};
 use crate::context::MAX_FILE;
@@ -20,6 +21,9 @@ use crate::oci::{Format, Platform, Reference};
 use crate::plan::{Compat, Unused};
 use crate::rootfs::RootPath;
 use crate::store::LayoutSource;
+
+/// The variable, and build argument, that says when an image counts as built.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// Where the build takes place and whose directories it makes.
 #[derive(Debug, PartialEq, Eq)]
@@ -107,7 +111,26 @@ pub(super) fn build_args(flags: &Flags, env: &Env) -> BTreeMap<String, String> {
         let value = value.clone().or_else(|| env.lookup(name).map(str::to_owned))?;
         Some((name.clone(), value))
     };
-    flags.source.build_arg.iter().filter_map(value).collect()
+    let given = flags.source.build_arg.iter().filter_map(value);
+    let epoch = env.get(EPOCH).map(|value| (EPOCH.to_owned(), value.to_owned()));
+    epoch.into_iter().chain(given).collect()
+}
+
+/// `--reproducible`, and the variable or build argument `SOURCE_DATE_EPOCH`
+/// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+///
+/// # Errors
+/// One that is no number of seconds.
+pub(super) fn times(flags: &Flags, env: &Env) -> Result<Times> {
+    let seconds = build_args(flags, env).remove(EPOCH).filter(|value| !value.is_empty());
+    match seconds {
+        Some(text) => match text.parse::<u32>() {
+            Ok(seconds) => Ok(Times::AtMost(seconds.into())),
+            Err(_) => bail!("{EPOCH}={text}: a number of seconds since 1970 is needed"),
+        },
+        None if flags.source.reproducible => Ok(Times::AtMost(0)),
+        None => Ok(Times::OfTheBuild),
+    }
 }
 
 /// `--build-context`.
@@ -212,14 +235,15 @@ pub(super) fn digest_file(flag: &'static str, path: Option<&Path>) -> Result<Opt
     path.map(DigestFile::open).transpose().context(flag)
 }
 
-/// How the Dockerfile is read: `--compat`, `--warn-compat`, `--skip-unused-stages`.
-pub(super) fn reading(flags: &Flags) -> Reading {
+/// How the Dockerfile is read: `--compat`, `--warn-compat`, `--skip-unused-stages`, `KANIKO_PRINT_PLAN`.
+pub(super) fn reading(flags: &Flags, env: &Env) -> Reading {
     let compat = flags.own.compat.map(|flags::Compat::Kaniko| Compat::kaniko_1_24()).unwrap_or_default();
     let skips = flags.source.skip_unused_stages.unwrap_or(!compat.all_stages);
     Reading {
         unused: if skips { Unused::Skip } else { Unused::Build },
         compat: Compat { all_stages: !skips, ..compat },
         differences: if flags.own.warn_compat { Differences::Warn } else { Differences::Silent },
+        plan: if env.is_true("KANIKO_PRINT_PLAN") { PlanInLog::Told } else { PlanInLog::Left },
     }
 }
 
@@ -310,7 +334,7 @@ mod tests {
     #[test]
     fn ways_of_kaniko_are_asked_for() {
         let of = |args: &[&str]| {
-            let reading = reading(&flags(args));
+            let reading = reading(&flags(args), &Env::default());
             (reading.unused, reading.compat.copy_keeps_owner, reading.compat.all_stages, reading.differences)
         };
         use {Differences::*, Unused::*};

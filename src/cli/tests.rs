@@ -288,9 +288,9 @@ fn what_asks_for_nothing_is_not_refused() {
     ];
     let notices = notices(&args);
     assert_eq!((notices.warnings, notices.refused), (vec![], vec![]));
-    let notices = invoked(&["--git=branch=main", "--reproducible"], &[]).expect("ok").1;
+    let notices = invoked(&["--git=branch=main", "--preserve-context"], &[]).expect("ok").1;
     let refused = notices.tell().expect_err("refused").to_string();
-    assert!(refused.contains("--git") && refused.contains("--reproducible"), "{refused}");
+    assert!(refused.contains("--git") && refused.contains("--preserve-context"), "{refused}");
 }
 
 #[test]

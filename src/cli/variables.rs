@@ -58,6 +58,10 @@ pub(super) const VARIABLES: &[Variable] = &[
     flag("KANIKO_CLEANUP", "cleanup", "a boolean"),
     flag("KANIKO_PRESERVE_CONTEXT", "preserve-context", "a boolean"),
     read("BENCHMARK_FILE", "path that the timings are written to, as JSON; false for none"),
+    read(
+        "SOURCE_DATE_EPOCH",
+        "seconds since 1970: when the image counts as built; no file of a new layer is younger. A build argument too",
+    ),
     read("TMPDIR", "directory for the private build root outside of a container [default: /var/tmp]"),
     read("container", "that it is set tells that we run in a container"),
     read("KUBERNETES_SERVICE_HOST", "that it is set tells that we run in a container"),
@@ -85,9 +89,16 @@ pub(super) const VARIABLES: &[Variable] = &[
         "directory in which images names what was pushed: a line of JSON with name and digest for each",
     ),
     not_yet("STACKLOG_PATH", "no profile is taken"),
-    not_yet("KANIKO_PRINT_PLAN", "no plan is printed"),
+    read("KANIKO_PRINT_PLAN", "a boolean: the plan is in the log before it is carried out"),
     not_yet("KANIKO_TELEMETRY_ENDPOINT", "nothing is sent"),
     unused("KANIKO_TELEMETRY_OMIT_DOCKERFILE", "nothing is sent"),
+    unused("OTEL_*", "nothing is sent"),
+    unused("S3_ENDPOINT", "contexts in buckets are not there yet; S3_FORCE_PATH_STYLE is for them too"),
+    unused("AZURE_STORAGE_ACCESS_KEY", "contexts in buckets are not there yet"),
+    unused(
+        "GIT_TOKEN",
+        "git contexts are not there yet; GIT_USERNAME, GIT_PASSWORD and GIT_PULL_METHOD are for them too",
+    ),
     unused("KANIKO_IGNORE_ASSERTIONS", "a check that fails ends the build"),
     unused("SNAPSHOT_TIMEOUT_DURATION", "a snapshot may take as long as it takes"),
 ];

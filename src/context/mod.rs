@@ -1,8 +1,10 @@
 //! A build context: a local directory, its Dockerfile and its ignore file.
 //!
 //! It reads those two files when it is opened and nothing else. It does not copy, walk or resolve: what is left out stays on
-//! the disk, and the steps ask [`Context::excluded`]. `<Dockerfile>.dockerignore` beside the Dockerfile wins over
+//! the disk, and the steps ask [`Context::excluded`]. What stands in it, [`digests`] says. `<Dockerfile>.dockerignore` beside the Dockerfile wins over
 //! `.dockerignore` at the top of the context; both files may themselves be left out, and are read all the same.
+
+pub mod digests;
 
 use std::ffi::OsString;
 use std::fmt;

@@ -57,6 +57,11 @@ impl Digest {
         hasher.finish()
     }
 
+    /// The SHA-256 digest that `hash` is.
+    pub fn sha256(hash: &[u8; 32]) -> Self {
+        digest(Algorithm::Sha256, hash)
+    }
+
     /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -217,6 +222,7 @@ mod tests {
     fn known_vectors() {
         let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").as_str(), empty);
+        assert_eq!(Digest::sha256(&[0xa5; 32]).as_str(), format!("sha256:{}", "a5".repeat(32)));
         assert_eq!(Digest::of(b"abc").hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         let abc: Digest = concat!(
             "sha512:ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a",

@@ -36,7 +36,13 @@ impl Names {
         if let Some(addresses) = self.hosts.get(&name.to_ascii_lowercase()) {
             return Ok(addresses.clone());
         }
-        Ok(self.resolver.map_err(io::Error::other)?.lookup_ip(name).await?.iter().collect())
+        match self.resolver.map_err(io::Error::other)?.lookup_ip(name).await {
+            Ok(found) => Ok(found.iter().collect()),
+            Err(error) if error.is_no_records_found() => {
+                Err(format!("the name server knows no address of {name}").into())
+            }
+            Err(error) => Err(format!("look up {name}: {error}").into()),
+        }
     }
 }
 

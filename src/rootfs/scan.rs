@@ -19,7 +19,10 @@ pub fn walk<E: From<io::Error>>(
         }
         let Some(node) = cursor.observe(&path)? else { continue };
         if node.entry.is_directory() {
-            let children = cursor.read_dir(&path)?;
+            let children = match cursor.read_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                children => children?,
+            };
             todo.extend(children.iter().rev().map(|name| path.join_name(name)));
         }
         visit(&path, node)?;

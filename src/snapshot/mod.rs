@@ -10,7 +10,6 @@
 
 mod baseline;
 mod changes;
-mod clock;
 mod content;
 mod diff;
 mod groups;
@@ -18,16 +17,14 @@ mod survey;
 mod sweep;
 #[cfg(test)]
 mod tests;
-mod trust;
 
 pub use baseline::{Baseline, Contents};
 pub use changes::{Change, ChangeSet};
-pub use clock::{Guard, Tick};
 pub use content::{Stamp, digest};
 pub use diff::{Diff, diff};
 pub use sweep::{Attributes, SweepOptions, Swept, sweep};
-pub use trust::{Distrust, ctime_tells};
 
+pub use crate::ctime::{Distrust, Guard, Tick, ctime_tells};
 use silt_watcher::Nominated;
 
 /// Which paths the differ looks at.

@@ -194,8 +194,8 @@ fn the_warmer_reads_its_flags_and_says_that_it_does_nothing_yet() {
 
 #[test]
 fn what_is_not_there_yet_is_refused_before_anything_is_done() {
-    let build = Build::new("FROM scratch\nCOPY a /a\n").file("a", "a").args(["--no-push", "--reproducible"]);
-    let built = build.fail(1, &["--reproducible is not supported yet"]);
+    let build = Build::new("FROM scratch\nCOPY a /a\n").file("a", "a").args(["--no-push", "--preserve-context"]);
+    let built = build.fail(1, &["--preserve-context is not supported yet"]);
     assert!(!built.root().exists());
 }
 
@@ -252,7 +252,10 @@ fn a_switch_of_the_fork_is_accepted() {
     let build = Build::new("FROM scratch\nCOPY a /a\n").file("a", "a").args(["--no-push", "-v", "debug"]);
     let switches =
         ["env", "FF_KANIKO_PRESERVE_HARDLINKS=true", "FF_KANIKO_SECUREJOIN_EXTRACTION=false", "FF_KANIKO_NEW=1"];
-    let said = build.through(&switches).succeed().stderr();
+    let plan = ["KANIKO_PRINT_PLAN=t", "GIT_TOKEN=x"];
+    let said = build.through(&[&switches[..], &plan[..]].concat()).succeed().stderr();
+    assert!(said.contains("COPY a /a\n") && said.find("COPY a /a\n") < said.find("Building 1 of"), "{said}");
+    assert!(!said.lines().any(|line| line.contains("GIT_TOKEN") && line.contains("WARN")), "{said}");
     let level = |name: &str| said.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {said}"));
     assert!(level("PRESERVE_HARDLINKS").contains("DEBU"));
     assert!(level("SECUREJOIN_EXTRACTION").contains("WARN"));

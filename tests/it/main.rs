@@ -36,6 +36,7 @@ mod registry;
 // tests/cells uses the rest of it.
 #[allow(dead_code)]
 mod replay;
+mod reproducible;
 mod root;
 mod run;
 mod scale;

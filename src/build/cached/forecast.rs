@@ -14,6 +14,7 @@ use super::super::{Request, SnapshotMode, platform};
 use super::Layers;
 use crate::cache::{Key, Kind, Part, Place, Stretcher, key};
 use crate::codec::Packing;
+use crate::context::digests::Digests;
 use crate::dockerfile::Instruction;
 use crate::oci::Image;
 use crate::plan::{Base, Plan, Source, Stage, Step};
@@ -55,6 +56,7 @@ pub(in crate::build) struct Seer<'s, 'a> {
     pub(in crate::build) bases: &'s mut Bases<'a>,
     pub(in crate::build) trees: &'s mut Trees<'a>,
     pub(in crate::build) fetch: &'s Fetcher<'a>,
+    pub(in crate::build) digests: &'s Digests,
     pub(in crate::build) stretcher: Stretcher,
 }
 
@@ -189,7 +191,8 @@ impl Seer<'_, '_> {
         };
         let mounts: Vec<_> = step.mounts.iter().map(of_mount).collect();
         let tree = step.source.as_ref().map_or(Some(self.trees.context()), |source| self.trees.of_context(source));
-        let sight = Sight { tree, mounts: &mounts, vault: &self.request.vault, fetch: self.fetch };
+        let Request { vault, .. } = self.request;
+        let sight = Sight { tree, mounts: &mounts, digests: self.digests, vault, fetch: self.fetch };
         let inputs = steps::inputs(&step.located.instruction, state, &sight)?;
         Ok(inputs.into_iter().map(|input| part(input, &mut self.stretcher)).collect())
     }
@@ -211,7 +214,7 @@ fn part(input: Input, stretcher: &mut Stretcher) -> Part {
         Input::Directory(path) => Part::new(Kind::Directory, "", path),
         Input::Shell(words) => Part::new(Kind::Shell, "", words),
         Input::Mount(number, what) => Part::new(Kind::Mount, number.to_string(), what),
-        Input::File(path, digest) => Part::new(Kind::File, path.as_bytes(), digest),
+        Input::File(path, digest) => Part::new(Kind::File, path.as_bytes(), digest.as_str()),
         Input::Remote(address, what) => Part::new(Kind::Remote, address, what),
     }
 }
@@ -229,6 +232,8 @@ fn options(request: &Request, ignored: &[RootPath]) -> Vec<Part> {
         Packing::Zstd(level) => format!("zstd {level:?}"),
     };
     let mut options = vec![Part::new(Kind::Option, "compression", packing)];
+    // Layers made for another time have other times.
+    options.extend(request.times.latest().map(|latest| Part::new(Kind::Option, "latest time", latest.to_string())));
     match request.snapshot_mode {
         SnapshotMode::Events | SnapshotMode::Full => {}
         SnapshotMode::Redo => options.push(Part::new(Kind::Option, "snapshot mode", "redo")),

@@ -29,7 +29,7 @@ impl Source<'_> {
     /// Downloads a blob into `blobs`, where it appears only if it is what `descriptor` says.
     pub(super) async fn blob(&self, descriptor: &Descriptor, blobs: &BlobDir) -> Result<(), Error> {
         let what = self.repository.to_string();
-        let progress = Progress::begin(format!("pull {what}, blob {}", descriptor.digest), descriptor.size);
+        let progress = self.progress(descriptor);
         let new = || blobs.writer_for(descriptor).map_err(Error::blob(&what));
         let (mut writer, mut failures, mut furthest) = (new()?, 0, 0_u64);
         let (mut is_pieced, mut was_spoilt) = (false, false);

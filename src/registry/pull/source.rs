@@ -11,6 +11,7 @@ use crate::registry::answer::Answer;
 use crate::registry::auth::Access;
 use crate::registry::endpoint::Endpoint;
 use crate::registry::patience::Backoff;
+use crate::registry::progress::Progress;
 use crate::registry::retry::retry;
 use crate::store;
 
@@ -79,17 +80,19 @@ impl<'a> Source<'a> {
         .await
     }
 
-    /// A small blob, in memory.
+    /// A small blob, in memory. Its end is told as that of any other.
     pub(super) async fn document(&self, what: &str, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
         if descriptor.size > MAX_DOCUMENT {
             return Err(Error::protocol(what, format!("its configuration has {} bytes, too many", descriptor.size)));
         }
+        let progress = self.progress(descriptor);
         let bytes = retry(&self.backoff, async || {
             let answer = self.open(what, descriptor, 0).await?.expect(what, &[StatusCode::OK]).await?;
             answer.read(what, descriptor.size).await
         })
         .await?;
         store::check_bytes(descriptor, &bytes).map_err(Error::blob(what))?;
+        progress.finish();
         Ok(bytes)
     }
 
@@ -109,6 +112,11 @@ impl<'a> Source<'a> {
                 Ok(size.is_none_or(|size| size == descriptor.size))
             }
         }
+    }
+
+    /// The progress of a blob that is pulled from now on.
+    pub(super) fn progress(&self, descriptor: &Descriptor) -> Progress {
+        Progress::begin(format!("pull {}, blob {}", self.repository, descriptor.digest), descriptor.size)
     }
 
     /// Asks for a blob from its byte `offset` on.

@@ -22,7 +22,13 @@ impl Unpacker<'_> {
     pub fn finish(mut self) -> Result<Tree, UnpackError> {
         let stale: Vec<(RootPath, Stale)> = self.stale().collect();
         for (path, what) in stale {
-            self.refresh(&path, what)?;
+            match self.refresh(&path, what) {
+                // Others may still be at work in what stood in the root before.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_foreign(&path) => {
+                    self.tree.remove_tree(&path);
+                }
+                refreshed => refreshed?,
+            }
         }
         Ok(self.tree)
     }
@@ -37,6 +43,10 @@ impl Unpacker<'_> {
             };
             Some((path.clone(), what))
         })
+    }
+
+    fn is_foreign(&self, path: &RootPath) -> bool {
+        self.tree.get(path).is_some_and(|node| node.foreign)
     }
 
     fn refresh(&mut self, path: &RootPath, what: Stale) -> io::Result<()> {

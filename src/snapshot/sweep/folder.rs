@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::{Attributes, SweepOptions, Swept};
+use crate::ctime::is_racy;
 use crate::rootfs::{Children, Cursor, Folder, Glance, Node, Root, RootPath, Timestamp, Tree};
-use crate::snapshot::clock::is_racy;
 
 /// The most entries of a directory that are one piece of work: about a millisecond.
 pub(super) const PIECE: usize = 1_024;

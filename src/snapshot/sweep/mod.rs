@@ -6,10 +6,9 @@
 //!
 //! A directory of any size is shared by the threads, in pieces. Fewer attributes can be asked for, to compare with kaniko.
 //!
-//! It reads no content, so it nominates every change only where `ctime` tells of each: see [`super::ctime_tells`], and the
-//! rule of [`super::Guard`]. Nothing may write below the root meanwhile. It decides nothing.
+//! It reads no content, so it nominates every change only where `ctime` tells of each: see [`crate::ctime::ctime_tells`],
+//! and the rule of [`Guard`]. Nothing may write below the root meanwhile. It decides nothing.
 
-mod crew;
 mod folder;
 #[cfg(test)]
 mod tests;
@@ -20,15 +19,10 @@ use anyhow::Result;
 use silt_watcher::Nominated;
 
 use super::Baseline;
-use super::clock::{Guard, Tick};
+use crate::crew;
+use crate::ctime::{Guard, Tick};
 use crate::rootfs::Root;
 use folder::Sweeper;
-
-/// Fewer paths than this are not worth a thread.
-const SHARE: usize = 2_000;
-
-/// More threads than this are not started: a pod without a limit sees all cores of a node that it shares.
-const MOST: usize = 16;
 
 /// Which attributes nominate a path when they differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,14 +81,9 @@ pub fn sweep(root: &Root, baseline: &Baseline, guard: &Guard, options: &SweepOpt
     let mut first = worker();
     let mut top = Vec::new();
     first.top(&mut top)?;
-    let threads = options.threads.map_or_else(|| threads_for(baseline.tree().len()), NonZero::get);
+    let threads = options.threads.map_or_else(|| crew::threads_for(baseline.tree().len()), NonZero::get);
     let sweepers = crew::share(threads, top, worker, Sweeper::piece)?;
     Ok(sweepers.into_iter().map(Sweeper::finish).fold(first.finish(), Swept::and))
-}
-
-fn threads_for(paths: usize) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    cores.min(1 + paths / SHARE).min(MOST)
 }
 
 impl Swept {

@@ -206,37 +206,3 @@ fn without_its_own_record_everything_is_nominated() {
     let guard = Guard::now();
     assert_eq!(render(&nominated(&fixture, &guard, &SweepOptions::default())), ["/"]);
 }
-
-#[test]
-fn many_folders_are_shared_and_none_is_lost() {
-    let visited = |threads| {
-        let start = BTreeSet::new;
-        let work = |seen: &mut BTreeSet<u64>, number: u64, more: &mut Vec<u64>| {
-            assert!(seen.insert(number));
-            more.extend((1..=3).map(|child| number * 4 + child).filter(|child| *child < 20_000));
-            Ok(())
-        };
-        let parts = crew::share(threads, vec![0], start, work).expect("no error");
-        let total: usize = parts.iter().map(BTreeSet::len).sum();
-        let all: BTreeSet<u64> = parts.into_iter().flatten().collect();
-        assert_eq!(total, all.len(), "visited once each");
-        all
-    };
-    let expected = visited(1);
-    assert!(expected.len() > 3000);
-    (2..=8).for_each(|threads| assert_eq!(visited(threads), expected));
-}
-
-#[test]
-fn an_error_or_a_panic_of_one_thread_ends_all() {
-    let run = |bad: fn() -> Result<()>| {
-        let work = move |_: &mut (), number: u64, more: &mut Vec<u64>| {
-            more.extend([number + 1, number + 1].into_iter().filter(|next| *next < 12));
-            if number == 11 { bad() } else { Ok(()) }
-        };
-        std::panic::catch_unwind(|| crew::share(4, vec![0], || (), work).map(|states| states.len()))
-    };
-    let error = run(|| anyhow::bail!("broken")).expect("no panic").expect_err("the error");
-    assert_eq!(error.to_string(), "broken");
-    assert!(run(|| panic!("a panic of this test")).is_err());
-}

@@ -4,7 +4,6 @@
 //! scope and not used by a step is no input of it. Times are none. Of a secret the id is, and whether it is there; its bytes are
 //! not. Where a step reads another stage or an image, whoever asks knows that by its name and adds it.
 
-mod files;
 mod mounts;
 mod transfer;
 
@@ -13,7 +12,9 @@ use anyhow::Result;
 use super::state::StageState;
 use super::workdir;
 use super::{Fetch, Tree, Vault};
+use crate::context::digests::Digests;
 use crate::dockerfile::{Command, Instruction, Invocation, Network, Run, Security};
+use crate::oci::Digest;
 use crate::rootfs::RootPath;
 
 /// One thing that a step depends on.
@@ -34,7 +35,7 @@ pub enum Input {
     /// The mount of this number.
     Mount(usize, Vec<u8>),
     /// Something of a build context.
-    File(RootPath, Vec<u8>),
+    File(RootPath, Digest),
     /// An address, and what it gave.
     Remote(String, Vec<u8>),
 }
@@ -46,6 +47,8 @@ pub struct Sight<'a> {
     pub tree: Option<Tree<'a>>,
     /// For each mount of a RUN what its `from` names, the build context where it has none; `None` for a stage or an image.
     pub mounts: &'a [Option<Tree<'a>>],
+    /// What is known of the contents of contexts.
+    pub digests: &'a Digests,
     /// Secrets and SSH agents.
     pub vault: &'a Vault,
     /// What fetches the addresses of ADD.

@@ -2,10 +2,10 @@
 
 use anyhow::{Result, anyhow};
 
-use super::files::{Owner, rows};
 use super::{Input, Sight, framed};
+use crate::context::digests::Owners;
 use crate::dockerfile::{Access, Attributes, Mount, MountFlag, Run, Sharing};
-use crate::rootfs::{RootPath, Selection};
+use crate::rootfs::RootPath;
 use crate::steps::Tree;
 use crate::steps::source::find_one;
 use crate::steps::state::StageState;
@@ -18,7 +18,7 @@ pub(super) fn mounts(it: &Run, state: &StageState, sight: &Sight<'_>) -> Result<
         inputs.push(Input::Mount(number, description(&mount, state, sight)?));
         let tree = *sight.mounts.get(number).ok_or_else(|| anyhow!("mount {number} has no source"))?;
         if let (Some(tree), Some(source)) = (tree, shown(&mount, flag)) {
-            inputs.extend(files(&tree, source)?);
+            inputs.extend(files(&tree, source, sight)?);
         }
     }
     Ok(inputs)
@@ -33,12 +33,11 @@ fn shown<'m>(mount: &'m Mount, flag: &MountFlag) -> Option<&'m str> {
     }
 }
 
-fn files(tree: &Tree<'_>, source: &str) -> Result<Vec<Input>> {
+fn files(tree: &Tree<'_>, source: &str, sight: &Sight<'_>) -> Result<Vec<Input>> {
     let found = find_one(tree, if source.is_empty() { "/" } else { source })?;
-    let is_wanted = |path: &RootPath, is_directory: bool| {
-        *path == found.path || tree.selection(path, is_directory) != Selection::Skip
-    };
-    rows(tree.root(), &found.path, Owner::Replaced, is_wanted)
+    let includes = |path: &RootPath, is_directory: bool| tree.selection(path, is_directory);
+    let rows = sight.digests.rows(tree.root(), &found.path, Owners::Replaced, &includes)?;
+    Ok(rows.into_iter().map(|row| Input::File(row.path, row.digest)).collect())
 }
 
 fn description(mount: &Mount, state: &StageState, sight: &Sight<'_>) -> Result<Vec<u8>> {

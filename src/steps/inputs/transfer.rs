@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::files::{self, Owner};
 use super::{Input, Sight, framed};
+use crate::context::digests::Owners;
 use crate::dockerfile::{self, CopySource, Heredoc, Variables, remote};
 use crate::oci::{Algorithm, Hasher};
 use crate::rootfs::{self, RootPath, Selection};
@@ -88,21 +88,29 @@ fn local(
     inputs: &mut Vec<Input>,
 ) -> Result<()> {
     let Some(tree) = &sight.tree else { return Ok(()) };
-    let owner = owner(tree, transfer, state);
+    let owners = owners(tree, transfer, state);
     let top = word.split_once("/./").map_or("/", |(top, _)| if top.is_empty() { "/" } else { top });
     for found in find(tree, if parents { top } else { word })? {
         inputs.push(Input::Word("name", found.name.clone()));
         if parents {
             let below = word.split_once("/./").map_or(word, |(_, below)| below);
             let includes = pattern::includes(below)?;
-            inputs.extend(contents(tree, &found, owner, &|own, is_directory| {
-                pattern::selection(&includes, own.as_bytes(), is_directory)
-            })?);
+            inputs.extend(contents(
+                tree,
+                &found,
+                owners,
+                &|own, is_directory| pattern::selection(&includes, own.as_bytes(), is_directory),
+                sight,
+            )?);
         } else {
             let excludes = pattern::excludes(state, &transfer.excludes)?;
-            inputs.extend(contents(tree, &found, owner, &|own, is_directory| {
-                pattern::selection(&excludes, own.as_bytes(), is_directory)
-            })?);
+            inputs.extend(contents(
+                tree,
+                &found,
+                owners,
+                &|own, is_directory| pattern::selection(&excludes, own.as_bytes(), is_directory),
+                sight,
+            )?);
         }
     }
     Ok(())
@@ -112,26 +120,24 @@ fn local(
 fn contents(
     tree: &Tree<'_>,
     found: &Found,
-    owner: Owner,
-    own: &dyn Fn(&RootPath, bool) -> Selection,
+    owners: Owners,
+    own: &(dyn Fn(&RootPath, bool) -> Selection + Sync),
+    sight: &Sight<'_>,
 ) -> Result<Vec<Input>> {
-    let is_wanted = |path: &RootPath, is_directory: bool| {
-        if *path == found.path {
-            return true;
-        }
+    let includes = |path: &RootPath, is_directory: bool| {
         let below = path.strip_prefix(&found.path).unwrap_or_else(RootPath::root);
-        pattern::narrower(tree.selection(path, is_directory), own(&below, is_directory)) != Selection::Skip
+        pattern::narrower(tree.selection(path, is_directory), own(&below, is_directory))
     };
-    let mut rows = files::rows(tree.root(), &found.path, owner, is_wanted)?;
+    let mut rows = sight.digests.rows(tree.root(), &found.path, owners, &includes)?;
     if found.node.entry.is_directory() {
-        rows.retain(|row| !matches!(row, Input::File(path, _) if *path == found.path));
+        rows.retain(|row| row.path != found.path);
     }
-    Ok(rows)
+    Ok(rows.into_iter().map(|row| Input::File(row.path, row.digest)).collect())
 }
 
-fn owner(tree: &Tree<'_>, transfer: &dockerfile::Transfer, state: &StageState) -> Owner {
+fn owners(tree: &Tree<'_>, transfer: &dockerfile::Transfer, state: &StageState) -> Owners {
     let is_given = transfer.chown.is_some() || default_owner(tree, &state.compat) != rootfs::Owner::Kept;
-    if is_given { Owner::Replaced } else { Owner::Kept }
+    if is_given { Owners::Replaced } else { Owners::Count }
 }
 
 /// What an address gives, by its checksum or else by its content: what servers say of versions is not relied upon.

@@ -26,6 +26,7 @@ pub struct Build {
     prefix: Vec<OsString>,
     args: Vec<OsString>,
     variables: Vec<(String, OsString)>,
+    times: Times,
 }
 
 impl Build {
@@ -39,7 +40,8 @@ impl Build {
         let machine = machine(wanted);
         let dir = scratch();
         fs::create_dir(dir.path().join("context")).unwrap();
-        let build = Build { dir, machine, prefix: Vec::new(), args: Vec::new(), variables: Vec::new() };
+        let (prefix, args, variables) = (Vec::new(), Vec::new(), Vec::new());
+        let build = Build { dir, machine, prefix, args, variables, times: Times::Exact };
         let place = |option: &str, name: &str| format!("--{option}={}", build.dir.path().join(name).display());
         let args =
             [place("context", "context"), place("build-root", "build"), place("dockerfile", "context/Dockerfile")];
@@ -77,6 +79,12 @@ impl Build {
         self
     }
 
+    /// Expects an image whose times are no later than this, in seconds since the epoch, whatever the files have.
+    pub fn at_most(mut self, seconds: i64) -> Build {
+        self.times = Times::AtMost(seconds);
+        self
+    }
+
     /// Starts the executor through another program, such as `setpriv`, given with its arguments.
     pub fn through(mut self, program: &[&str]) -> Build {
         self.prefix = program.iter().map(OsString::from).collect();
@@ -107,7 +115,7 @@ impl Build {
             self.args.push(format!("--oci-layout-path={}", layout.display()).into());
             layout
         });
-        let files = self.last_stage_has_files();
+        let files = self.last_stage_has_files().then_some(self.times);
         let program = self.prefix.first().map_or(OsStr::new(EXECUTOR), OsString::as_os_str);
         let mut command = Command::new(program);
         if !self.prefix.is_empty() {
@@ -149,7 +157,7 @@ pub struct Running {
     child: Child,
     dir: tempfile::TempDir,
     layout: PathBuf,
-    files: bool,
+    files: Option<Times>,
     _machine: File,
 }
 
@@ -210,7 +218,7 @@ pub struct Built {
     pub took: Duration,
     dir: tempfile::TempDir,
     layout: PathBuf,
-    files: bool,
+    files: Option<Times>,
     _machine: File,
 }
 
@@ -241,8 +249,8 @@ impl Built {
         assert!(self.status.success(), "{}\n{}", self.status, self.stderr());
         image::check_layers(&self.layout);
         let unpacked = image::unpack(&format!("oci:{}", self.layout.display()));
-        if self.files {
-            let (read, left) = (list(&unpacked.tree(), Times::Exact), list(&self.root(), Times::Exact));
+        if let Some(times) = self.files {
+            let (read, left) = (list(&unpacked.tree(), times), list(&self.root(), times));
             assert_same(&read, &left, "the image as umoci unpacks it, the build root");
         }
         self

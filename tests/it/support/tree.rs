@@ -23,6 +23,8 @@ pub enum Times {
     Exact,
     /// "new" for whatever is not older than this moment, so that two builds of one Dockerfile can be compared.
     NewSince(i64),
+    /// Each file's, or this if that is later.
+    AtMost(i64),
 }
 
 /// Seconds since the epoch, a little before now.
@@ -62,6 +64,7 @@ fn describe(path: &Path, meta: &Metadata, times: Times, link_to: Option<&PathBuf
     if !meta.is_dir() {
         match times {
             Times::NewSince(moment) if meta.mtime() >= moment => line.push_str(" new"),
+            Times::AtMost(latest) => write!(line, " @{}", meta.mtime().min(latest)).unwrap(),
             _ => write!(line, " @{}", meta.mtime()).unwrap(),
         }
     }

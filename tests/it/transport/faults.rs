@@ -12,6 +12,7 @@ use silt::store::BlobDir;
 use super::ways::{Ground, Road, WAYS, Way};
 use super::{Parcel, digests, parcel};
 use crate::registry::reference;
+use crate::support::authority::Authority;
 use crate::support::bases;
 use crate::support::executor::Build;
 use crate::support::gateway::{Gateway, Request, Verdict};
@@ -172,7 +173,8 @@ fn five_hundred_runs_end_right_or_in_a_clear_error() {
 #[test]
 #[expect(clippy::disallowed_macros, reason = "the figures are part of the result")]
 fn whole_builds_end_right_or_in_a_clear_error() {
-    let (registry, mut ends) = (Registry::start(), [0, 0]);
+    let (registry, authority, mut ends) = (Registry::start(), Authority::new(), [0, 0]);
+    let tls = authority.tls();
     let from = format!("oci:{}:latest", bases::busybox().display());
     let to = format!("docker://{}", registry.name("base:1"));
     crate::support::run(std::process::Command::new("skopeo").args([
@@ -186,16 +188,19 @@ fn whole_builds_end_right_or_in_a_clear_error() {
     for seed in [5, 18, 31, 44, 57, 70] {
         // Stalls are left out: a whole build waits its full minute.
         let count = AtomicU64::new(0);
-        let gateway = Gateway::start(registry.port(), move |asked| {
-            match verdict(seed, count.fetch_add(1, Ordering::Relaxed), 7, 3000, asked) {
-                Verdict::Stall(length) => Verdict::CutAnswer(length),
-                verdict => verdict,
-            }
-        });
+        let judge = move |asked: &Request| match verdict(seed, count.fetch_add(1, Ordering::Relaxed), 7, 3000, asked) {
+            Verdict::Stall(length) => Verdict::CutAnswer(length),
+            verdict => verdict,
+        };
+        let gateway = match seed % 2 {
+            0 => Gateway::encrypted(registry.port(), tls.clone(), judge),
+            _ => Gateway::start(registry.port(), judge),
+        };
+        let certificate = format!("{}={}", gateway.name("").trim_end_matches('/'), authority.certificate().display());
         let repository = format!("built-{seed}");
         let build = Build::new(&format!("FROM {}\nCOPY a /\nRUN echo made > /made\n", gateway.name("base:1")));
-        let built =
-            build.file("a", "a").arg(format!("--destination={}", gateway.name(&format!("{repository}:1")))).run();
+        let to = format!("--destination={}", gateway.name(&format!("{repository}:1")));
+        let built = build.file("a", "a").arg(format!("--registry-certificate={certificate}")).arg(to).run();
         let stderr = built.stderr();
         assert!(!stderr.contains("panicked at"), "{stderr}");
         let is_there = registry.manifest_status(&repository, "1") == 200;

@@ -2,6 +2,7 @@
 //! server that the client speaks with spoils some requests, by the run's seed.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,10 +10,12 @@ use std::time::Duration;
 use silt::registry::{Authorities, Client, Policy, Routes, Timeouts};
 
 use super::faults::{mix, verdict};
+use super::web::PASS;
 use super::{Parcel, hasty, parcel, with_password};
 use crate::registry::reference;
 use crate::support::authority::Authority;
 use crate::support::gateway::{Gateway, Request, Verdict};
+use crate::support::nginx::Nginx;
 use crate::support::registry::Registry;
 use crate::support::tokens::TokenServer;
 
@@ -26,7 +29,9 @@ pub enum Way {
     Plain,
     /// TLS with a certificate of a private authority.
     Encrypted,
-    /// The same, and tokens, from a server that spoils requests too.
+    /// The same over HTTP/2, which nginx speaks before a gateway that spoils: a cut becomes a reset of a stream, or a 502.
+    Http2,
+    /// TLS, and tokens, from a server that spoils requests too.
     Tokens,
     /// A mirror that is asked first.
     Mirror,
@@ -36,14 +41,15 @@ pub enum Way {
     Large,
 }
 
-pub const WAYS: [Way; 6] = [Way::Plain, Way::Encrypted, Way::Tokens, Way::Mirror, Way::Chunks, Way::Large];
+pub const WAYS: [Way; 7] = [Way::Plain, Way::Encrypted, Way::Http2, Way::Tokens, Way::Mirror, Way::Chunks, Way::Large];
 
 impl Way {
     /// The way of the run with this seed.
     pub fn of(seed: u64) -> Way {
         match mix(seed, 0xFACE) % 32 {
-            0..=8 => Way::Plain,
-            9..=14 => Way::Encrypted,
+            0..=6 => Way::Plain,
+            7..=10 => Way::Encrypted,
+            11..=14 => Way::Http2,
             15..=20 => Way::Tokens,
             21..=25 => Way::Mirror,
             26..=30 => Way::Chunks,
@@ -85,6 +91,8 @@ impl fmt::Display for Way {
 pub struct Ground {
     pub registry: Registry,
     authority: Authority,
+    /// A certificate that it signed, and its key.
+    certificate: (PathBuf, PathBuf),
     tls: Arc<rustls::ServerConfig>,
     tokens: TokenServer,
     originals: Vec<(Way, Parcel)>,
@@ -101,14 +109,26 @@ impl Ground {
             direct.push(&name, &original.image, &original.blobs).unwrap();
             (way, original)
         });
-        let tls = authority.tls();
+        let (tls, certificate) = (authority.tls(), authority.server());
         Ground {
             registry,
             authority,
+            certificate,
             tls,
             tokens: TokenServer::opaque(Duration::from_secs(600)),
             originals: originals.into(),
         }
+    }
+
+    /// The `http` block of an nginx on `port` that speaks HTTP/2 and passes all on to `behind`.
+    fn http2(&self, port: u16, behind: u16) -> String {
+        let (certificate, key) = &self.certificate;
+        format!(
+            "access_log off; server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {}; ssl_certificate_key {};\n\
+             location / {{ proxy_pass http://127.0.0.1:{behind}; proxy_buffering off; {PASS} }} }}",
+            certificate.display(),
+            key.display()
+        )
     }
 
     pub fn original(&self, way: Way) -> &Parcel {
@@ -122,6 +142,8 @@ pub struct Road {
     pub client: Client,
     /// Where images are pulled from and pushed to.
     gateway: Gateway,
+    /// What the client speaks with instead, if there is one.
+    front: Option<Nginx>,
     /// What stands beside: the token server or the mirror.
     beside: Option<Gateway>,
     spoilt: Arc<AtomicU64>,
@@ -135,12 +157,18 @@ impl Road {
         let file = Some(ground.authority.certificate());
         let trusting = Policy { authorities: Authorities { file, ..Authorities::default() }, ..policy.clone() };
         let second = seed + 1_000_000;
+        let mut front = None;
         let (client, gateway, beside) = match way {
             Way::Plain | Way::Chunks | Way::Large => {
                 (Client::new(policy).unwrap(), Gateway::start(port, judge(seed)), None)
             }
             Way::Encrypted => {
                 (Client::new(trusting).unwrap(), Gateway::encrypted(port, ground.tls.clone(), judge(seed)), None)
+            }
+            Way::Http2 => {
+                let gateway = Gateway::start(port, judge(seed));
+                front = Some(Nginx::start(|port, _| ground.http2(port, gateway.port())));
+                (Client::new(trusting).unwrap(), gateway, None)
             }
             Way::Tokens => {
                 let server = Gateway::encrypted(ground.tokens.gateway.port(), ground.tls.clone(), judge(second));
@@ -160,18 +188,18 @@ impl Road {
                 (Client::new(Policy { routes, ..policy }).unwrap(), gateway, Some(mirror))
             }
         };
-        Road { way, client, gateway, beside, spoilt }
+        Road { way, client, gateway, front, beside, spoilt }
     }
 
     /// The name of an image at its end.
     pub fn name(&self, image: &str) -> String {
-        self.gateway.name(image)
+        self.front.as_ref().map_or_else(|| self.gateway.name(image), |front| front.name(image))
     }
 
     /// The hosts of which an error can speak.
     pub fn hosts(&self) -> Vec<String> {
-        let gateways = [Some(&self.gateway), self.beside.as_ref()].into_iter().flatten();
-        gateways.map(|gateway| format!("127.0.0.1:{}", gateway.port())).collect()
+        let beside = self.beside.as_ref().map(|gateway| gateway.name(""));
+        [Some(self.name("")), beside].into_iter().flatten().map(|name| name.trim_end_matches('/').to_owned()).collect()
     }
 
     /// How many requests were spoilt.

@@ -14,7 +14,8 @@ use crate::support::executor::Build;
 use crate::support::nginx::Nginx;
 use crate::support::registry::{Kind, Registry};
 
-const PASS: &str = "proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;\n\
+/// How nginx passes on what it is asked.
+pub const PASS: &str = "proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;\n\
     client_max_body_size 0; proxy_request_buffering off; proxy_http_version 1.1;";
 
 fn back(parcel: &super::Parcel) -> BlobDir {
@@ -156,7 +157,10 @@ fn every_transfer_is_told_of() {
     let said = lines(&format!("FROM {slow}\nCOPY a /\n"), "info", &fast);
     let of_blob: Vec<_> =
         said.iter().filter(|(_, line)| line.starts_with("pull ") && line.contains("blob sha256:")).collect();
-    let [on_the_way, done] = &of_blob[..] else { panic!("not one line on the way and one at the end: {said:?}") };
+    let [config, on_the_way, done] = &of_blob[..] else {
+        panic!("not one line of the configuration, one on the way and one at the end: {said:?}")
+    };
+    assert!(config.0 == "info" && config.1.contains(": done, "), "{config:?}");
     let figures = on_the_way.1.rsplit_once(": ").unwrap().1.strip_suffix(" %)").unwrap().replace(" of ", " ");
     let figures: Vec<u64> = figures.split([' ', '(']).filter_map(|word| word.parse().ok()).collect();
     let [bytes, all, percent] = figures[..] else { panic!("{on_the_way:?}") };

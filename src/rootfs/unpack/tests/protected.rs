@@ -123,3 +123,16 @@ fn clearing_leaves_protected_paths_and_the_way_to_them() {
     let left: Vec<String> = scan(&fixture.root).expect("a scan").iter().map(|(path, _)| path.to_string()).collect();
     assert_eq!(left, ["/", "/etc", "/var", "/var/run"]);
 }
+
+#[test]
+fn what_stood_before_may_go_meanwhile() {
+    let fixture = Fixture::new();
+    std::fs::create_dir_all(fixture.on_disk("job/deep")).expect("mkdir");
+    let existing = scan(&fixture.root).expect("scan");
+    let mut unpacker = Unpacker::over(&fixture.root, existing);
+    unpacker.layer(&Layer::new().file("new", "x").bytes()[..]).expect("unpacks");
+    std::fs::remove_dir_all(fixture.on_disk("job")).expect("remove");
+    let tree = unpacker.finish().expect("what others remove is no error");
+    assert!(tree.get(&path("job")).is_none() && tree.get(&path("job/deep")).is_none());
+    assert!(tree.get(&path("new")).is_some());
+}

@@ -9,8 +9,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use super::Distrust;
+use crate::ctime::{Guard, Tick};
 use crate::rootfs::Timestamp;
-use crate::snapshot::clock::{Guard, Tick};
 use crate::sys::store_after_read;
 
 /// Makes the test in the directory `scratch`. It takes two ticks of the clock.

@@ -24,7 +24,7 @@ pub struct Tick(pub u32);
 
 impl Tick {
     /// The start of the tick that `time` is in.
-    pub(super) fn of(self, time: Timestamp) -> Timestamp {
+    pub fn of(self, time: Timestamp) -> Timestamp {
         Timestamp { nsec: time.nsec - time.nsec % self.0.max(1), ..time }
     }
 }
@@ -68,7 +68,7 @@ fn must_wait(newest: Timestamp, now: Timestamp, waited: Duration, tick: Tick) ->
 }
 
 /// Whether a file that is recorded with `ctime` may have been changed after `since` and still have it.
-pub(super) fn is_racy(ctime: Timestamp, since: Timestamp, tick: Tick) -> bool {
+pub fn is_racy(ctime: Timestamp, since: Timestamp, tick: Tick) -> bool {
     tick.of(ctime) >= tick.of(since)
 }
 
