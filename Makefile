@@ -1,6 +1,7 @@
 # make demo    builds an image and shows what its layers hold and what they cost
 # make test    everything that CI runs
 # make cost    measures snapshots against the size of the tree: bench/results/cost.md and cost.svg; needs root and 4 GB in /dev/shm
+# make bench   criterion's benches, then whole builds by silt and its peers in turn: bench/results/compare.md; needs root, 16 GB in /dev/shm and an hour
 # make soak    100,000 random sequences over the cells of tests/cells/table.rs; goes on where it was ended
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -18,7 +19,7 @@ test: deps lint unit end-to-end
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	shellcheck .ci/run scripts/*.sh
+	shellcheck .ci/run scripts/*.sh bench/compare/run
 
 # Everything but the tests that use the built program.
 unit:
@@ -44,8 +45,10 @@ docs:
 	cargo run --bin executor -- reference > docs/flags.md.new
 	mv docs/flags.md.new docs/flags.md
 
-bench: deps
+bench: deps build
+	scripts/install-deps.sh docker.io pigz
 	cargo bench --package silt-bench
+	bench/compare/run $(BIN)/executor
 
 cost: deps build
 	bench/cost.py $(BIN)/executor

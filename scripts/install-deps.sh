@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build, the demo and the tests use, from Debian by name, and only what is missing.
 # Rust itself is not among it: rustup or the machine provides it.
+# usage: install-deps.sh [PACKAGE...]     these instead, for what only the benches need
 set -euo pipefail
 
 packages=(
@@ -15,6 +16,9 @@ packages=(
     attr jq libcap2-bin procps shellcheck strace time     # looking at the results
 )
 
+if (($#)); then
+    packages=("$@")
+fi
 missing=()
 for package in "${packages[@]}"; do
     if [[ $(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null) != installed ]]; then

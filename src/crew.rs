@@ -11,10 +11,14 @@ const SHARE: usize = 2_000;
 /// More threads than this are not started: a pod without a limit sees all cores of a node that it shares.
 const MOST: usize = 16;
 
-/// How many threads are worth having for a look at so many paths, on the cores that the cgroup and the affinity leave.
+/// How many threads are worth having for a look at so many paths.
 pub fn threads_for(paths: usize) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    cores.min(1 + paths / SHARE).min(MOST)
+    threads().min(1 + paths / SHARE)
+}
+
+/// How many threads are worth having for a look at many paths, on the cores that the cgroup and the affinity leave.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST)
 }
 
 /// Does all of `todo` and what `work` adds to its last argument, on up to `threads` threads of which the caller's is one, each

@@ -2,12 +2,13 @@
 //!
 //! Guarantees: this is the only file of the package with `unsafe` in it, and every function here is safe to call.
 //! It does not decide anything: policy belongs to its callers.
-//! Follows fork(2), close_range(2), signal(2), prctl(2).
+//! Follows fork(2), close_range(2), signal(2), prctl(2), mmap(2), ioctl(2).
 
 #![allow(unsafe_code, reason = "the one file of the package that may; every block says why it is sound")]
 
 use std::io;
 
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit};
 
@@ -90,7 +91,6 @@ pub fn make_private_process() -> io::Result<()> {
 /// Maps the first page of `file`, opened for reading and writing, as shared; reads its first byte and then stores `byte`
 /// there, both through the mapping. The file must not be empty, and nobody else may cut it meanwhile (mmap(2): `SIGBUS`).
 pub fn store_after_read(file: &std::fs::File, byte: u8) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
     if file.metadata()?.len() == 0 {
         return Err(Errno::INVAL.into());
     }
@@ -110,5 +110,32 @@ pub fn store_after_read(file: &std::fs::File, byte: u8) -> io::Result<()> {
     match unsafe { libc::munmap(page, 1) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// What `FS_IOC_GETFSUUID` (linux/fs.h, Linux 6.9) tells of the file system that `file` is on; `None` where the kernel or the
+/// file system does not know it.
+pub fn file_system_uuid(file: impl AsFd) -> io::Result<Option<Vec<u8>>> {
+    // struct fsuuid2: the length, then as many of the bytes.
+    let mut answer = [0u8; 17];
+    let request = rustix::ioctl::opcode::read::<[u8; 17]>(0x15, 0);
+    // SAFETY: the request says that the kernel writes at most the 17 bytes that `answer` has; a file system that does not
+    // know the request writes nothing.
+    let result = unsafe { libc::ioctl(file.as_fd().as_raw_fd(), request as _, answer.as_mut_ptr()) };
+    match (result, answer.split_first()) {
+        (0, Some((length, uuid))) => {
+            Ok(uuid.get(..usize::from(*length)).filter(|uuid| !uuid.is_empty()).map(<[u8]>::to_vec))
+        }
+        (0, None) => Ok(None),
+        _ => match io::Error::last_os_error() {
+            error
+                if [Errno::NOTTY, Errno::OPNOTSUPP, Errno::INVAL]
+                    .map(Errno::raw_os_error)
+                    .contains(&error.raw_os_error().unwrap_or(0)) =>
+            {
+                Ok(None)
+            }
+            error => Err(error),
+        },
     }
 }

@@ -8,9 +8,11 @@ use anyhow::{Context as _, Result, bail};
 use tracing::{debug, info, warn};
 
 use super::{NamedContext, Request, Timings};
+use crate::cache::Age;
 use crate::codec::{self, Packing};
-use crate::oci::{DiffId, Format, Hasher, Image, ImageLayer, Platform, Reference};
+use crate::oci::{DiffId, Digest, Format, Hasher, Image, ImageLayer, Platform, Reference};
 use crate::plan::Base;
+use crate::registry::Outcome;
 use crate::rootfs::{Node, Root, RootPath, Skipped, Tree, Unpacker, scan};
 use crate::store::{self, BlobDir};
 
@@ -62,7 +64,21 @@ impl<'a> Bases<'a> {
     fn pull(&self, name: &str, platform: &Platform) -> Result<Image> {
         let reference: Reference = name.parse()?;
         info!("Retrieving image {reference}");
-        Ok(self.request.registry.resolve(&reference, platform)?.image)
+        let Some(bases) = &self.request.bases else {
+            return Ok(self.request.registry.resolve(&reference, platform)?.image);
+        };
+        let find = |digest: &Digest| bases.find(digest, platform, Age::Fresh);
+        let read = |digest: &Digest| bases.image(&find(digest)?, platform, &reference.repository, self.blobs);
+        if let Some(image) = reference.digest().and_then(read) {
+            return Ok(image);
+        }
+        let known = |digest: &Digest| find(digest).is_some();
+        let image = match self.request.registry.resolve_unless(&reference, platform, &known)? {
+            Outcome::Resolved(resolved) => Some(resolved.image),
+            Outcome::Known(digest) => read(&digest),
+        };
+        // What was found could not be used.
+        image.map_or_else(|| Ok(self.request.registry.resolve(&reference, platform)?.image), Ok)
     }
 
     fn load(&self, name: &str, platform: &Platform) -> Result<Image> {
@@ -204,7 +220,6 @@ impl<R: Read> Read for Verified<'_, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::Digest;
 
     #[test]
     fn what_takes_the_place_of_the_context_or_lies_around_it_is_refused() {

@@ -26,6 +26,7 @@ mod trees;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 
 pub use cached::{Access, LayerCache, Layers};
@@ -41,6 +42,7 @@ pub use timings::{Timings, Totals};
 use anyhow::Context as _;
 use tracing::{info, warn};
 
+use crate::cache::BaseCache;
 use crate::cache::Publisher;
 use crate::codec::Packing;
 use crate::context::Context;
@@ -133,7 +135,9 @@ pub struct Request {
     pub times: Times,
     /// How new layers are compressed.
     pub packing: Packing,
-    /// Where base images are pulled.
+    /// Where base images may be at hand.
+    pub bases: Option<Arc<BaseCache>>,
+    /// Where base images are pulled. Asks `bases` for layers first.
     pub registry: registry::Client,
     /// Our own blobs: base layers and new ones.
     pub blobs: BlobDir,

@@ -11,7 +11,7 @@ use silt_watcher::Options;
 use tracing::{debug, info, warn};
 
 use super::base::Bases;
-use super::cached::{Cached, Need, Seer, needs};
+use super::cached::{self, Cached, Need, Seer, needs};
 use super::current::{Current, Pending, of_image};
 use super::disk::Disk;
 use super::error::one_line;
@@ -103,6 +103,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         wanted: &'a LayerCache,
         publisher: Option<Publisher<'scope>>,
     ) -> Result<Self> {
+        self.digests = cached::digests(wanted);
         let cached = Cached::new(self.seer(wanted), plan, (cache, wanted), publisher)?;
         self.cached = Some(cached);
         Ok(self)
@@ -137,6 +138,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         let target = self.finished.into_iter().nth(plan.target).flatten();
         let mut image = target.map(|target| target.image);
         if let Some(cached) = self.cached {
+            self.digests.save();
             cached.finish(image.as_mut(), plan, &needs, &self.context.dockerfile_name());
         }
         outcome?;

@@ -33,10 +33,9 @@ impl<'scope> Publisher<'scope> {
         let (queue, parcels) = channel::<Parcel>();
         let sender = scope.spawn(move || {
             let mut published = Published::default();
-            let mut failures = 0;
+            let mut is_given_up = false;
             for Parcel { entry, place, format, platform } in parcels {
-                // A cache that takes nothing must not hold up the build with each entry.
-                if failures > 1 {
+                if is_given_up {
                     continue;
                 }
                 match cache.leave(&entry, &place, format, &platform) {
@@ -47,9 +46,9 @@ impl<'scope> Publisher<'scope> {
                         }
                     }
                     Err(error) => {
-                        failures += 1;
-                        let rest = if failures > 1 { "; no more entries are sent" } else { "" };
-                        warn!("A step is not in the cache {}: {error:#}{rest}", cache.repo);
+                        // What takes no entry must not hold up the build with each.
+                        is_given_up = true;
+                        warn!("A step is not in the cache {}, and no more are sent there: {error:#}", cache.repo);
                     }
                 }
             }

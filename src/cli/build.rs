@@ -89,6 +89,11 @@ fn site(flags: &Flags, prepared: &Prepared, context: &Path) -> Result<Site> {
 fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>) -> Result<Request> {
     let control = Arc::clone(control);
     let client = registries::client(&flags.pull, &flags.push, flags.retry.image_download_retry, env)?;
+    let bases = request::bases(&flags.cache);
+    let client = match bases.clone() {
+        Some(bases) => client.supplied_by(move |layer, blobs| bases.supply(layer, blobs)),
+        None => client,
+    };
     Ok(Request {
         context: request::context_dir(flags)?,
         dockerfile: request::dockerfile(flags, std::io::stdin())?,
@@ -107,6 +112,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         platform: request::platform(flags)?,
         times: request::times(flags, env)?,
         packing: request::packing(&flags.output)?,
+        bases,
         registry: client.publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,
         cache: cache::layers(flags)?,

@@ -23,6 +23,7 @@ pub(super) fn layers(flags: &Flags) -> Result<Option<LayerCache>> {
         ttl: wanted.cache_ttl,
         layers: Layers { runs: wanted.cache_run_layers, copies: wanted.cache_copy_layers },
         access: if wanted.no_push_cache { Access::ReadOnly } else { Access::ReadWrite },
+        memory: wanted.cache_dir.clone(),
         explain: flags.own.cache_explain.clone(),
     }))
 }

@@ -75,7 +75,7 @@ pub(super) const FEATURES: &[Feature] = &[
     always("NO_PROPAGATE_ANNOTATIONS", "annotations of a base image stay with it"),
     always("OCI_SCRATCH_BASE", "an image from scratch has the OCI format"),
     either("OCI_STAGES", "stages are kept as trees"),
-    either("OCI_WARMER", "there is no warmer yet"),
+    either("OCI_WARMER", "the warmer writes OCI layouts; layouts and archives are read"),
     either("PATH_SCOPED_REGISTRY_AUTH", "a credential goes only to the place that it is for"),
     either("POOL_REGISTRY_CONNECTIONS", "connections are kept for the next request"),
     either("PRECOMPILE_DOCKERIGNORE", "patterns are read once"),
@@ -101,7 +101,7 @@ pub(super) const FEATURES: &[Feature] = &[
     either("SQUASH_STAGES", "a stage that only feeds another costs no more than its steps"),
     always("UNTAR_SKIP_ROOT", "an archive does not change the directory that it is unpacked in"),
     always("VOLUME_SKIP_MKDIR", "VOLUME makes no directory"),
-    either("WARMER_CACHE_LOCK", "there is no warmer yet"),
+    always("WARMER_CACHE_LOCK", "one warmer at a time works on an image"),
 ];
 
 /// What is to be said of the switches that are set.

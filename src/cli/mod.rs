@@ -25,6 +25,7 @@ mod tests;
 mod values;
 mod variables;
 mod vault;
+mod warmer;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -53,14 +54,13 @@ pub fn executor(args: impl IntoIterator<Item = OsString>, exit: fn(i32) -> !) ->
     }
 }
 
-/// Runs the warmer and returns its exit status.
-pub fn warmer(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let (flags, notices) = match command_line::warmer(args, &Env::read()) {
-        Ok(read) => read,
-        Err(answer) => return reply(answer),
-    };
-    let text = "the warmer does not cache base images yet; leave it out, and the executor pulls them itself";
-    logged(&flags.log, &notices, || Err(anyhow::anyhow!(text).into()))
+/// Runs the warmer and returns its exit status. `exit` ends the process when a signal does.
+pub fn warmer(args: impl IntoIterator<Item = OsString>, exit: fn(i32) -> !) -> u8 {
+    let env = Env::read();
+    match command_line::warmer(args, &env) {
+        Ok((flags, notices)) => logged(&flags.log, &notices, || warmer::run(&flags, &env, exit)),
+        Err(answer) => reply(answer),
+    }
 }
 
 /// Starts logging, says what is to be said of the command line, and runs `work` unless that refuses.

@@ -33,7 +33,7 @@ pub(super) fn markdown() -> String {
         let _ = write!(page, "\n## executor {}{operands}\n\n{about}.\n", command.get_name());
         groups(&mut page, command);
     }
-    page += "\n## warmer\n\nIt reads its flags and does nothing yet: it says so and ends with 1.\n";
+    page += "\n## warmer\n\nFills a directory with base images, for executors that have `--cache` and the same `--cache-dir`.\n";
     groups(&mut page, &warmer_command());
     variables(&mut page);
     features(&mut page);

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tracing::info;
 
 use super::env::Env;
-use super::flags::{self, Flags, OutputFlags};
+use super::flags::{self, CacheFlags, Flags, OutputFlags};
 use crate::build::{
     Differences, DockerfileAt, NamedContext, Place, PlanInLog, Reading, RecorderChoice, SnapshotMode, Snapshots, Times,
     Verify, inside,
 };
+use crate::cache::BaseCache;
 use crate::codec::{Level, Packing, ZstdLevel};
 use crate::context::MAX_FILE;
 use crate::export::{Destinations, DigestFile};
@@ -94,26 +96,42 @@ pub(super) fn dockerfile(flags: &Flags, stdin: impl Read) -> Result<DockerfileAt
         ensure!(text.len() as u64 <= MAX_FILE, "the Dockerfile on the standard input is larger than 16 MiB");
         return Ok(DockerfileAt::Text(text));
     }
-    let address = path.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://"));
-    Ok(address.map_or_else(|| DockerfileAt::Path(path.clone()), |address| DockerfileAt::Address(address.to_owned())))
+    Ok(match address(path) {
+        Some(address) => DockerfileAt::Address(address.to_owned()),
+        None => DockerfileAt::Path(path.clone()),
+    })
+}
+
+/// A path that is an http(s) address.
+pub(super) fn address(path: &Path) -> Option<&str> {
+    path.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://"))
 }
 
 /// `--custom-platform`, or this machine's.
 pub(super) fn platform(flags: &Flags) -> Result<Platform> {
-    let Some(platform) = &flags.source.custom_platform else { return Ok(Platform::host()) };
+    platform_of(flags.source.custom_platform.as_deref())
+}
+
+/// A platform by its name, or this machine's.
+pub(super) fn platform_of(name: Option<&str>) -> Result<Platform> {
+    let Some(platform) = name else { return Ok(Platform::host()) };
     platform.parse().with_context(|| format!("--custom-platform={platform}"))
 }
 
 /// `--build-arg`, the values that have none taken from the environment. One that is not set there is left out, as kaniko
 /// and BuildKit do.
 pub(super) fn build_args(flags: &Flags, env: &Env) -> BTreeMap<String, String> {
+    let epoch = env.get(EPOCH).map(|value| (EPOCH.to_owned(), value.to_owned()));
+    epoch.into_iter().chain(values(&flags.source.build_arg, env)).collect()
+}
+
+/// Names with their values, those without one from the environment.
+pub(super) fn values(given: &[(String, Option<String>)], env: &Env) -> BTreeMap<String, String> {
     let value = |(name, value): &(String, Option<String>)| {
         let value = value.clone().or_else(|| env.lookup(name).map(str::to_owned))?;
         Some((name.clone(), value))
     };
-    let given = flags.source.build_arg.iter().filter_map(value);
-    let epoch = env.get(EPOCH).map(|value| (EPOCH.to_owned(), value.to_owned()));
-    epoch.into_iter().chain(given).collect()
+    given.iter().filter_map(value).collect()
 }
 
 /// `--reproducible`, and the variable or build argument `SOURCE_DATE_EPOCH`
@@ -285,6 +303,12 @@ pub(super) fn recorder(flags: &Flags) -> RecorderChoice {
 
 pub(super) fn verify(flags: &Flags) -> Verify {
     if flags.own.verify_snapshot { Verify::Each } else { Verify::Off }
+}
+
+/// Where base images may be that a warmer stored: with `--cache` alone, as in kaniko.
+pub(super) fn bases(flags: &CacheFlags) -> Option<Arc<BaseCache>> {
+    let is_wanted = flags.cache && !flags.cache_dir.as_os_str().is_empty();
+    is_wanted.then(|| Arc::new(BaseCache::new(&flags.cache_dir, flags.cache_ttl)))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! `.dockerignore` at the top of the context; both files may themselves be left out, and are read all the same.
 
 pub mod digests;
+mod limited;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::dockerfile::ignore::{Ignore, IgnoreError};
+
+pub use limited::Limited;
 
 /// The largest Dockerfile or ignore file, in bytes.
 pub const MAX_FILE: u64 = 16 << 20;

@@ -7,4 +7,4 @@ mod clock;
 mod trust;
 
 pub use clock::{Guard, Tick, is_racy};
-pub use trust::{Distrust, ctime_tells};
+pub use trust::{Distrust, ctime_tells, ctime_tells_by};

@@ -7,11 +7,13 @@
 
 mod probe;
 
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{fstatfs, statfs};
+use rustix::fs::{Mode, OFlags, fstatfs, open, statfs};
+use rustix::io::Errno;
 use silt_watcher::Inode;
 
 use crate::rootfs::Root;
@@ -55,20 +57,46 @@ const XFS: u64 = 0x5846_5342;
 const BTRFS: u64 = 0x9123_683e;
 const OVERLAY: u64 = 0x794c_7630;
 
-/// Says why a sweep cannot be trusted in `root`, if it cannot. `scratch` is a private directory on the same file system, in
+/// Says why `ctime` cannot be relied upon in `root`, if so. `scratch` is a private directory on the same file system, in
 /// which a file is made and removed.
 pub fn ctime_tells(root: &Root, scratch: &Path) -> Result<(), Distrust> {
-    let failed = |call, path: &Path| {
-        let path = path.to_owned();
-        move |source| Distrust::Test { call, path, source }
-    };
-    let kind = fstatfs(root.fd()).map_err(io::Error::from).map_err(failed("statfs", root.path()))?.f_type;
-    judge(magic(kind), upper(root))?;
-    let beside = std::fs::File::open(scratch).and_then(Inode::of).map_err(failed("stat", scratch))?;
-    if beside.dev != root.dev() {
-        return Err(Distrust::Scratch(scratch.to_owned()));
+    judge(magic(kind(root)?), upper(root))?;
+    let failed = |source| Distrust::Test { call: "open", path: scratch.to_owned(), source };
+    let file = tempfile::NamedTempFile::new_in(scratch).map_err(failed)?;
+    test(root, file.as_file(), scratch)
+}
+
+/// The same where no directory is ours: the file has no name (`O_TMPFILE`), so that nobody sees it come or go. It is in the
+/// first of `places` that is on the root's file system and can be written to.
+pub fn ctime_tells_by(root: &Root, places: &[&Path]) -> Result<(), Distrust> {
+    judge(magic(kind(root)?), upper(root))?;
+    let mut why = Distrust::Scratch(root.path().to_owned());
+    for place in places {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        match open(*place, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => match test(root, &File::from(file), place) {
+                Err(Distrust::Scratch(other)) => why = Distrust::Scratch(other),
+                result => return result,
+            },
+            Err(errno) => why = Distrust::Test { call: "open", path: (*place).to_owned(), source: errno.into() },
+        }
     }
-    probe::test(scratch)
+    Err(why)
+}
+
+fn kind(root: &Root) -> Result<rustix::fs::FsWord, Distrust> {
+    let failed = |errno: Errno| Distrust::Test { call: "statfs", path: root.path().to_owned(), source: errno.into() };
+    Ok(fstatfs(root.fd()).map_err(failed)?.f_type)
+}
+
+/// Makes the test with a file in `place`, if it is on the root's file system.
+fn test(root: &Root, file: &File, place: &Path) -> Result<(), Distrust> {
+    let failed = |source| Distrust::Test { call: "stat", path: place.to_owned(), source };
+    let beside = Inode::of(file).map_err(failed)?;
+    if beside.dev != root.dev() {
+        return Err(Distrust::Scratch(place.to_owned()));
+    }
+    probe::test(file, place)
 }
 
 /// The list: `kind` is the root's file system, `upper` the one that an overlay writes to, where that can be seen.

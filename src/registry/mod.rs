@@ -42,7 +42,7 @@ pub use login::Login;
 pub use patience::{Backoff, Timeouts};
 pub use policy::{ClientCertificate, Policy, Protocols, canonical, host_and_client_certificate, host_and_path};
 pub use proxy::Proxies;
-pub use pull::Resolved;
+pub use pull::{Documents, Outcome, Resolved};
 pub use route::Routes;
 pub use trust::Authorities;
 
@@ -58,6 +58,10 @@ use transport::Transport;
 /// called where blocking is allowed, once a minute for a repository, and only if the registry wants to see something.
 pub type Finder = dyn Fn(&str, &str) -> Result<Identity, String> + Send + Sync;
 
+/// Puts a layer into a store if it is at hand, checked against its descriptor; says whether it did. Called where blocking is
+/// allowed.
+pub type Supply = dyn Fn(&Descriptor, &BlobDir) -> bool + Send + Sync;
+
 /// An endpoint that the first who needs it finds out about; others wait for that, and only for that.
 type Place = OnceCell<Arc<Endpoint>>;
 
@@ -70,6 +74,7 @@ pub struct Client {
     endpoints: Mutex<BTreeMap<(String, Direction), Arc<Place>>>,
     found: Mutex<BTreeMap<Repository, Repository>>,
     may_publish: Box<dyn Fn() -> bool + Send + Sync>,
+    nearby: Option<Arc<Supply>>,
 }
 
 impl Client {
@@ -93,6 +98,7 @@ impl Client {
             endpoints: Default::default(),
             found: Default::default(),
             may_publish: Box::new(|| true),
+            nearby: None,
         })
     }
 
@@ -106,6 +112,12 @@ impl Client {
     #[must_use]
     pub fn identified_by(self, find: impl Fn(&str, &str) -> Result<Identity, String> + Send + Sync + 'static) -> Self {
         Client { finder: Arc::new(find), ..self }
+    }
+
+    /// The same client, which asks `supply` for a layer before it asks a registry.
+    #[must_use]
+    pub fn supplied_by(self, supply: impl Fn(&Descriptor, &BlobDir) -> bool + Send + Sync + 'static) -> Self {
+        Client { nearby: Some(Arc::new(supply)), ..self }
     }
 
     /// How this client finds and trusts hosts, for those who look for its credentials.
@@ -129,6 +141,17 @@ impl Client {
     /// Whether `repository` has a blob, as far as it says so.
     pub fn has(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
         self.runtime.block_on(pull::has(self, repository, blob))
+    }
+
+    /// The same, unless it is an image or an index that `known` knows the digest of. Costs as few requests as that can be
+    /// learnt with: for a tag one for its headers, which registries do not count as a pull.
+    pub fn resolve_unless(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        known: &(dyn Fn(&Digest) -> bool + Send + Sync),
+    ) -> Result<Outcome, Error> {
+        self.runtime.block_on(pull::resolve_unless(self, reference, platform, Some(known)))
     }
 
     /// Downloads those layers of `image` that came from a registry and are not in `blobs`.

@@ -10,9 +10,9 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
 
 use super::error::{failed, means_absent};
-use super::observe::{names, observe_at, open_file_at, quietly};
+use super::observe::{observe_at, open_file_at};
 use super::open::Mounts;
-use super::{Node, Root, RootPath};
+use super::{Folder, Node, Root, RootPath};
 
 /// More open directories than this are not worth their descriptors.
 const DEEPEST: usize = 48;
@@ -46,11 +46,8 @@ impl<'r> Cursor<'r> {
 
     /// As [`Root::read_dir`].
     pub fn read_dir(&mut self, path: &RootPath) -> io::Result<Vec<Vec<u8>>> {
-        let directory = self.directory(path).map_err(|e| failed("open", path, e))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = |quiet| rustix::fs::openat(directory, c".", flags | quiet, rustix::fs::Mode::empty());
-        let readable = quietly(open).map_err(|e| failed("open", path, e))?;
-        names(&readable).map_err(|e| failed("getdents64", path, e))
+        let fd = self.directory(path).map_err(|e| failed("open", path, e))?;
+        Folder { fd, path }.names()
     }
 
     /// As [`Root::open_file`].

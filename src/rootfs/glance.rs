@@ -1,15 +1,16 @@
 //! A glance at an entry: what one `statx(2)` says. It takes neither the content, the extended attributes nor the target of
 //! a link, so it can tell that something may have changed, and that nothing did only where `ctime` can be trusted.
 
+use std::fs::File;
 use std::io;
 
-use rustix::fd::BorrowedFd;
-use rustix::fs::{FileType, RawMode, Statx};
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{FileType, Mode, OFlags, RawMode, Statx, openat};
 use silt_watcher::Inode;
 
 use super::error::{failed, means_absent};
-use super::observe::{device, stat_at, timestamp};
-use super::{Cursor, Entry, Kind, Node, RootPath, Timestamp};
+use super::observe::{device, names, node, observe_at, open_file_at, quietly, stat_at, timestamp};
+use super::{Cursor, Entry, Kind, Node, RootPath, Timestamp, Xattrs, xattr};
 
 /// What one call says of an entry.
 #[derive(Clone, Copy, Debug)]
@@ -18,8 +19,8 @@ pub struct Glance(Statx);
 /// A directory that stays open while its entries are glanced at.
 #[derive(Debug)]
 pub struct Folder<'c> {
-    fd: BorrowedFd<'c>,
-    path: &'c RootPath,
+    pub(super) fd: BorrowedFd<'c>,
+    pub(super) path: &'c RootPath,
 }
 
 impl Cursor<'_> {
@@ -34,6 +35,11 @@ impl Cursor<'_> {
 }
 
 impl Folder<'_> {
+    /// Where it is.
+    pub fn path(&self) -> &RootPath {
+        self.path
+    }
+
     /// Glances at `name`, one component, or at the directory itself if it is empty; not through a link. `None` if nothing
     /// is there.
     pub fn glance(&self, name: &[u8]) -> io::Result<Option<Glance>> {
@@ -44,9 +50,42 @@ impl Folder<'_> {
             Err(errno) => Err(failed("statx", &self.path.join_name(name), errno)),
         }
     }
+
+    /// The names in it, sorted, without `.` and `..`.
+    pub fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |quiet| openat(self.fd, c".", flags | quiet, Mode::empty());
+        let readable = quietly(open).map_err(|e| failed("open", self.path, e))?;
+        names(&readable).map_err(|e| failed("getdents64", self.path, e))
+    }
+
+    /// What stands at `name`, one component, as [`super::Root::observe`] says it.
+    pub fn observe(&self, name: &[u8]) -> io::Result<Option<Node>> {
+        observe_at(self.fd, name).map_err(|e| failed("statx", &self.path.join_name(name), e))
+    }
+
+    /// Opens the regular file `name`, one component, as [`super::Root::open_file`] does.
+    pub fn open_file(&self, name: &[u8]) -> io::Result<File> {
+        open_file_at(self.fd, name).map_err(|e| failed("open", &self.path.join_name(name), e))
+    }
+}
+
+/// The extended attributes of an open file that a layer carries.
+pub fn xattrs(file: &File) -> io::Result<Xattrs> {
+    Ok(xattr::read_open(file.as_fd())?)
 }
 
 impl Glance {
+    /// At an open file.
+    pub fn of(file: &File) -> io::Result<Glance> {
+        Ok(Glance(stat_at(file.as_fd(), b"")?))
+    }
+
+    /// What it says, as a node that has no extended attributes, and if it is a link an empty target.
+    pub fn bare(&self) -> Node {
+        node(&self.0, None, Xattrs::new())
+    }
+
     /// Which file it is.
     pub fn inode(&self) -> Inode {
         Inode { dev: device(&self.0), ino: self.0.stx_ino }

@@ -32,7 +32,7 @@ pub use cursor::Cursor;
 pub use entry::{ContentDigest, Entry, Kind, Node, Timestamp, Xattrs};
 pub use error::{Error, Result};
 pub use extract::ExtractError;
-pub use glance::{Folder, Glance};
+pub use glance::{Folder, Glance, xattrs};
 pub use make::Made;
 pub use path::RootPath;
 pub use remove::clear;

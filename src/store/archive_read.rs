@@ -18,7 +18,7 @@ use super::{BlobDir, Error};
 use crate::codec::{self, Encoding, Packing};
 use crate::oci::{
     Algorithm, Compression, ConfigFile, Descriptor, Digest, Format, Hasher, Image, MAX_DOCUMENT, Manifest, MediaType,
-    Platform,
+    Platform, Repository,
 };
 
 /// More members than an archive of one image has.
@@ -60,16 +60,31 @@ pub fn read(path: &Path, platform: &Platform, blobs: &BlobDir) -> Result<Image, 
     let archive = Archive::open(path)?;
     let listed = archive.only_image()?;
     let config = archive.document(&listed.config)?;
-    let parsed: ConfigFile = serde_json::from_slice(&config).map_err(|error| archive.fault(&error))?;
-    let diff_ids = &parsed.rootfs.diff_ids;
-    if diff_ids.len() != listed.layers.len() {
-        let (layers, named) = (listed.layers.len(), diff_ids.len());
-        return Err(archive.fault(&format!("it has {layers} layers, but its configuration names {named}")));
-    }
-    let layers = listed.layers.iter().zip(diff_ids).map(|(name, diff_id)| archive.layer(name, &diff_id.0, blobs));
-    let layers = layers.collect::<Result<Vec<_>, Error>>()?;
+    let layers = archive.layers(&listed, &config, blobs)?;
     let manifest = manifest(&config, layers);
     Image::from_parts(manifest, &config, platform, None).map_err(|error| archive.fault(&error))
+}
+
+/// Reads the image of the archive at `path` whose manifest is known: its configuration must be the one that `manifest` names, and
+/// so must be the contents of its layers. A layer that the archive has otherwise compressed is described as it is there.
+pub fn read_known(
+    path: &Path,
+    mut manifest: Manifest,
+    platform: &Platform,
+    origin: &Repository,
+    blobs: &BlobDir,
+) -> Result<Image, Error> {
+    let archive = Archive::open(path)?;
+    let listed = archive.only_image()?;
+    let config = archive.document(&listed.config)?;
+    super::check_bytes(&manifest.config, &config)?;
+    let layers = archive.layers(&listed, &config, blobs)?;
+    let is_as_named = layers.iter().map(|(_, digest, _)| digest).eq(manifest.layers.iter().map(|layer| &layer.digest));
+    if !is_as_named {
+        manifest.layers = self::manifest(&config, layers).layers;
+    }
+    let origin = Some(origin).filter(|_| is_as_named);
+    Image::from_parts(manifest, &config, platform, origin).map_err(|error| archive.fault(&error))
 }
 
 /// The manifest that the archive would have: in Docker's format unless a layer is compressed as only OCI has it.
@@ -182,6 +197,23 @@ impl<'a> Archive<'a> {
         let read = self.open_member(name)?.read_to_end(&mut bytes);
         read.map_err(|error| self.io(error))?;
         Ok(bytes)
+    }
+
+    /// Copies the layers, as many as the configuration names the contents of.
+    fn layers(
+        &self,
+        listed: &Listed,
+        config: &[u8],
+        blobs: &BlobDir,
+    ) -> Result<Vec<(Compression, Digest, u64)>, Error> {
+        let parsed: ConfigFile = serde_json::from_slice(config).map_err(|error| self.fault(&error))?;
+        let diff_ids = &parsed.rootfs.diff_ids;
+        if diff_ids.len() != listed.layers.len() {
+            let (layers, named) = (listed.layers.len(), diff_ids.len());
+            return Err(self.fault(&format!("it has {layers} layers, but its configuration names {named}")));
+        }
+        let layers = listed.layers.iter().zip(diff_ids);
+        layers.map(|(name, diff_id)| self.layer(name, &diff_id.0, blobs)).collect()
     }
 
     fn only_image(&self) -> Result<Listed, Error> {

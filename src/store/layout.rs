@@ -184,12 +184,34 @@ pub fn write(dir: &Path, image: &Image, blobs: &BlobDir, tag: Option<&str>) -> R
     let mut entry = encoded.descriptor.clone();
     entry.platform = Some(image.config.platform());
     entry.annotations.extend(tag.map(|tag| (REF_NAME.to_owned(), tag.to_owned())));
+    list(dir, entry)?;
+    Ok(encoded.descriptor.digest)
+}
+
+/// Makes `entry` the only one of a layout's list.
+fn list(dir: &Path, entry: Descriptor) -> Result<(), Error> {
     let media_type = Some(MediaType::Index(Format::Oci));
     let (manifests, annotations) = (vec![entry], BTreeMap::new());
     let index = Index { schema_version: 2, media_type, manifests, annotations, extra: Map::new() };
     replace(dir, "oci-layout", &json!({"imageLayoutVersion": "1.0.0"}))?;
-    replace(dir, "index.json", &index)?;
-    Ok(encoded.descriptor.digest)
+    replace(dir, "index.json", &index)
+}
+
+/// Makes a layout of the directory of `blobs`, which has the blobs of one image already: adds the documents as they are, and the
+/// list that names `manifest` alone, under `name`.
+pub fn write_known(
+    blobs: &BlobDir,
+    documents: [(&Descriptor, &[u8]); 2],
+    platform: Platform,
+    name: &str,
+) -> Result<(), Error> {
+    for (descriptor, bytes) in documents {
+        blobs.copy_in(descriptor, bytes, blobs.dir())?;
+    }
+    let mut entry = documents[0].0.clone();
+    entry.platform = Some(platform);
+    entry.annotations.insert(REF_NAME.to_owned(), name.to_owned());
+    list(blobs.dir(), entry)
 }
 
 /// Writes a document so that a reader sees the old one or the new one.

@@ -9,22 +9,24 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
 use super::Error;
-use crate::oci::{Descriptor, Digest, MAX_DOCUMENT};
+use crate::oci::{Descriptor, Digest, MAX_DOCUMENT, MediaType};
 
 /// The directory of a layout.
-pub(super) struct LayoutDir {
+pub struct LayoutDir {
     path: PathBuf,
     fd: OwnedFd,
 }
 
 impl LayoutDir {
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    /// Opens the directory at `path`, a link or not.
+    pub fn open(path: &Path) -> Result<Self, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty()).map_err(|error| Error::io("open", path)(error.into()))?;
         Ok(LayoutDir { path: path.to_owned(), fd })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -54,17 +56,31 @@ impl LayoutDir {
     }
 
     /// Opens a blob. Its bytes are not checked yet.
-    pub(super) fn open_blob(&self, digest: &Digest) -> Result<File, Error> {
+    pub fn open_blob(&self, digest: &Digest) -> Result<File, Error> {
         self.open_file(&["blobs", digest.algorithm().name(), digest.hex()])
     }
 
+    /// Reads a document among the blobs of which only the digest is known, and checks that.
+    pub fn read_named(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        let bytes = read_at_most(self.open_blob(digest)?, &self.path)?;
+        let descriptor = Descriptor::new(MediaType::Other(String::new()), digest.clone(), bytes.len() as u64);
+        super::blobs::check_bytes(&descriptor, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// Which directory it is: device and inode.
+    pub fn identity(&self) -> Result<(u64, u64), Error> {
+        let found = fstat(&self.fd).map_err(|error| Error::io("stat", &self.path)(error.into()))?;
+        Ok((found.st_dev, found.st_ino))
+    }
+
     /// Reads a document at the top of the layout.
-    pub(super) fn read_document(&self, name: &str) -> Result<Vec<u8>, Error> {
+    pub fn read_document(&self, name: &str) -> Result<Vec<u8>, Error> {
         read_at_most(self.open_file(&[name])?, &self.path.join(name))
     }
 
     /// Reads and checks a document among the blobs.
-    pub(super) fn read_blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+    pub fn read_blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
         let bytes = read_at_most(self.open_blob(&descriptor.digest)?, &self.path)?;
         super::blobs::check_bytes(descriptor, &bytes)?;
         Ok(bytes)

@@ -10,10 +10,14 @@ mod layout;
 mod layout_dir;
 
 pub use archive::write as write_archive;
-pub use archive_read::read as read_archive;
+pub use archive_read::{read as read_archive, read_known as read_known_archive};
 pub(crate) use blobs::check_bytes;
 pub use blobs::{BlobDir, BlobWriter};
-pub use layout::{LayoutSource, read as read_layout, read_as_is as read_layout_as_is, write as write_layout};
+pub use layout::{
+    LayoutSource, read as read_layout, read_as_is as read_layout_as_is, write as write_layout,
+    write_known as write_known_layout,
+};
+pub use layout_dir::LayoutDir;
 
 use std::io;
 use std::path::{Path, PathBuf};

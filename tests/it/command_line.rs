@@ -182,12 +182,13 @@ fn push_takes_an_archive_of_another_tool_and_says_what_is_wrong_with_one() {
 }
 
 #[test]
-fn the_warmer_reads_its_flags_and_says_that_it_does_nothing_yet() {
-    let (_, stderr) =
-        said(WARMER, &["-i", "r.example/a", "-c/cache", "-f", "-d", "Dockerfile", "--log-format=json"], 1);
+fn the_warmer_reads_its_flags_and_says_what_is_wrong_in_the_form_that_is_asked_for() {
+    let dir = scratch();
+    let cache = format!("-c{}", dir.path().join("cache").display());
+    let (_, stderr) = said(WARMER, &["-i", "127.0.0.1:1/a", &cache, "-f", "--log-format=json"], 1);
     let line: serde_json::Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
     assert_eq!(line["level"], "error");
-    assert!(line["msg"].as_str().unwrap().contains("does not cache base images yet"), "{line}");
+    assert!(line["msg"].as_str().unwrap().contains("127.0.0.1:1/a"), "{line}");
     assert!(said(WARMER, &["--imag=x"], 1).1.contains("--image"));
     assert!(said(WARMER, &["--help"], 0).0.contains("--cache-dir"));
 }

@@ -21,6 +21,7 @@ mod instructions;
 mod losses;
 mod machine;
 mod mapper;
+mod memo;
 mod modes;
 mod mounted;
 mod mounts;
@@ -49,6 +50,7 @@ mod support;
 mod sweep;
 mod transport;
 mod trust;
+mod warmer;
 // tests/cells uses the rest of it.
 #[allow(dead_code)]
 mod world;

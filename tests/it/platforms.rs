@@ -66,7 +66,7 @@ fn a_run_for_a_platform_that_cannot_run_here_says_so_and_where() {
 }
 
 /// A layout of one image for each platform, with its name in the file `/which`.
-fn several(dir: &Path, platforms: &[&str]) {
+pub fn several(dir: &Path, platforms: &[&str]) {
     let mut entries = Vec::new();
     for platform in platforms {
         let build = Build::new("FROM scratch\nCOPY which /which\n").file("which", platform);

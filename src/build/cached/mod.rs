@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use super::Request;
 use crate::cache::{Cache, Content, Entry, Found, Hit, Key, Miss, Place, Publisher, Record, Repo};
+use crate::context::digests::{self, Digests, Memo};
 use crate::oci::{Digest, Format, Image, ImageLayer, Platform};
 use crate::plan::{Plan, Stage};
 pub(super) use forecast::Seer;
@@ -35,6 +36,8 @@ pub struct LayerCache {
     pub layers: Layers,
     /// Whether entries are left there.
     pub access: Access,
+    /// Where digests of contexts are remembered; nowhere if the directory is not there.
+    pub memory: PathBuf,
     /// Where to write what was found and what was not, and why.
     pub explain: Option<PathBuf>,
 }
@@ -198,6 +201,16 @@ impl<'scope, 'env> Cached<'scope, 'env> {
     fn label(stage: &Stage) -> String {
         stage.name.clone().unwrap_or_else(|| stage.index.to_string())
     }
+}
+
+/// What earlier builds knew of contexts.
+pub(super) fn digests(wanted: &LayerCache) -> Digests {
+    let access = match wanted.access {
+        Access::ReadOnly => digests::Access::ReadOnly,
+        Access::ReadWrite => digests::Access::ReadWrite,
+    };
+    let is_given = !wanted.memory.as_os_str().is_empty();
+    Digests::new(is_given.then(|| Memo::new(&wanted.memory, access)))
 }
 
 /// Opens the cache that a build wants.

@@ -126,7 +126,7 @@ pub struct CacheFlags {
     #[arg(long, value_name = "REPOSITORY")]
     pub cache_repo: Option<String>,
 
-    /// Directory of base images that the warmer filled
+    /// Directory of base images that a warmer filled, looked into with --cache
     #[arg(long, default_value = "/cache", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub cache_dir: PathBuf,
 

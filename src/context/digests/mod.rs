@@ -4,17 +4,26 @@
 //! same files, and whatever makes another file makes another row. Contents are read; a file that changes meanwhile is an
 //! error. It knows neither instructions nor ignore files: what takes part is the caller's to say.
 
+mod eye;
+mod memo;
 mod row;
 #[cfg(test)]
 mod tests;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::io;
+use std::ops::AddAssign;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 
+use crate::crew;
 use crate::oci::Digest;
 use crate::rootfs::{Root, RootPath, Selection};
+use memo::Book;
+pub use memo::{Access, Memo};
+use walk::Way;
 
 /// Says which paths of a tree take part; the second argument is true for directories.
 pub type Includes<'a> = &'a (dyn Fn(&RootPath, bool) -> Selection + Sync + 'a);
@@ -32,11 +41,25 @@ pub enum Owners {
 #[derive(Debug)]
 pub struct Digests {
     memo: Option<Memo>,
+    /// By device; `None` where nothing can be remembered.
+    books: Mutex<BTreeMap<u64, Option<Arc<Book>>>>,
+    work: Mutex<Work>,
 }
 
-/// Digests of earlier builds. There are none yet.
-#[derive(Debug)]
-pub enum Memo {}
+/// What was done to get rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Names that were stat-ed.
+    pub stats: u64,
+    /// Directories that were opened and listed.
+    pub listed: u64,
+    /// Links, directories and special files of which more was asked than a stat tells.
+    pub observed: u64,
+    /// Files that were opened and read.
+    pub read_files: u64,
+    /// Bytes read of them.
+    pub read_bytes: u64,
+}
 
 /// One path of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +89,7 @@ pub enum Error {
 impl Digests {
     /// Knows what `memo` does.
     pub fn new(memo: Option<Memo>) -> Digests {
-        Digests { memo }
+        Digests { memo, books: Mutex::default(), work: Mutex::default() }
     }
 
     /// What stands at the exact `path` of `tree` and below it, as far as `includes` lets it through, in the order of the
@@ -80,11 +103,54 @@ impl Digests {
         owners: Owners,
         includes: Includes<'_>,
     ) -> Result<Vec<Row>, Error> {
-        match &self.memo {
-            None => {}
-            Some(memo) => match *memo {},
+        self.rows_by(crew::threads(), tree, path, owners, includes)
+    }
+
+    fn rows_by(
+        &self,
+        threads: usize,
+        tree: &Root,
+        path: &RootPath,
+        owners: Owners,
+        includes: Includes<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        let book = self.book(tree);
+        let way = Way { tree, includes, known: book.as_deref(), threads };
+        let walked = walk::walk(&way, path)?;
+        *self.work.lock().unwrap_or_else(PoisonError::into_inner) += walked.work;
+        if let Some(book) = &book {
+            book.learn(walked.learned);
         }
-        let found = walk::walk(tree, path, includes)?;
-        Ok(row::rows(found, path, owners))
+        Ok(row::rows(walked.found, path, owners))
+    }
+
+    /// All that was done so far.
+    pub fn work(&self) -> Work {
+        *self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives what was learned to the memo, for the next build. It cannot fail: at worst the next build reads again.
+    pub fn save(&self) {
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(memo) = &self.memo {
+            books.values().flatten().for_each(|book| memo.save(book));
+        }
+    }
+
+    /// What is known of the file system of `tree`.
+    fn book(&self, tree: &Root) -> Option<Arc<Book>> {
+        let memo = self.memo.as_ref()?;
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        books.entry(tree.dev()).or_insert_with(|| memo.book(tree)).clone()
+    }
+}
+
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Work) {
+        self.stats += other.stats;
+        self.listed += other.listed;
+        self.observed += other.observed;
+        self.read_files += other.read_files;
+        self.read_bytes += other.read_bytes;
     }
 }

@@ -15,7 +15,7 @@ use silt_watcher::Inode;
 
 use super::{Owners, Row};
 use crate::oci::Digest;
-use crate::rootfs::{ContentDigest, Kind, RootPath, Xattrs};
+use crate::rootfs::{ContentDigest, Entry, Kind, RootPath, Xattrs};
 
 /// The digest of all of a path that one statx(2) does not tell: content or target, and extended attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,8 @@ pub(super) enum Part {
 /// The rows of what was found at and below `top`, in any order.
 pub(super) fn rows(mut found: Vec<Found>, top: &RootPath, owners: Owners) -> Vec<Row> {
     keep_needed_ways(&mut found);
-    found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    // A stable sort takes the runs that directories make.
+    found.sort_by(|a, b| a.path.cmp(&b.path));
     let mut firsts: HashMap<Inode, RootPath> = HashMap::new();
     let row = |found: Found| {
         let own = found.path.strip_prefix(top).unwrap_or_else(RootPath::root);
@@ -109,16 +110,15 @@ impl Body {
         Body::new("silt tree file 1", content, xattrs)
     }
 
-    /// Of anything else; of a link its target, of all others nothing.
-    pub(super) fn other(target: &[u8], xattrs: &Xattrs) -> Body {
+    fn other(target: &[u8], xattrs: &Xattrs) -> Body {
         Body::new("silt tree other 1", target, xattrs)
     }
 
     /// Of an entry that is no regular file.
-    pub(super) fn of(kind: &Kind, xattrs: &Xattrs) -> Body {
-        match kind {
-            Kind::Symlink(target) => Body::other(target, xattrs),
-            _ => Body::other(b"", xattrs),
+    pub(super) fn of(entry: &Entry) -> Body {
+        match &entry.kind {
+            Kind::Symlink(target) => Body::other(target, &entry.xattrs),
+            _ => Body::other(b"", &entry.xattrs),
         }
     }
 

@@ -5,9 +5,10 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::{Digests, Error, Owners, Row};
+use super::{Digests, Error, Owners, Row, Work};
 use crate::rootfs::{Root, RootPath, Selection};
 
 /// Where a name of the tree is.
@@ -181,4 +182,68 @@ fn the_same_tree_elsewhere_has_the_same_rows() {
     let digests = |rows: &[Row]| -> Vec<String> { rows.iter().map(|row| row.digest.to_string()).collect() };
     fs::rename(one.path().join("b/d/moved"), other.path()).expect("rename");
     assert_eq!(digests(&moved), digests(&rows(one.path())));
+}
+
+/// Rows of the whole tree, by so many threads.
+fn rows_by(dir: &Path, threads: usize) -> Vec<Row> {
+    let tree = Root::open(dir).expect("the tree");
+    Digests::new(None).rows_by(threads, &tree, &RootPath::root(), Owners::Replaced, &all).expect("rows")
+}
+
+/// Makes files, links and directories of these numbers in this order.
+fn make(dir: &Path, specs: &[(u8, u16)]) {
+    for (place, what) in specs {
+        let folder = dir.join(format!("{}/{}", place % 3, place % 7));
+        fs::create_dir_all(&folder).expect("mkdir");
+        let at = folder.join(format!("{place}-{what}"));
+        match what % 5 {
+            0 => drop(symlink(format!("{what}"), &at)),
+            1 => drop(fs::create_dir(&at)),
+            _ => fs::write(&at, what.to_le_bytes().repeat(usize::from(what % 97))).expect("write"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn rows_depend_on_the_tree_and_on_nothing_else(
+        specs in proptest::collection::vec((any::<u8>(), any::<u16>()), 1..60),
+        seed in any::<usize>(),
+    ) {
+        let (one, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        make(one.path(), &specs);
+        let mut shuffled = specs.clone();
+        shuffled.reverse();
+        shuffled.rotate_left(seed % specs.len());
+        make(other.path(), &shuffled);
+        let expected = rows_by(one.path(), 1);
+        prop_assert!(expected.is_sorted_by(|a, b| a.path < b.path));
+        for threads in [1, 2, 8] {
+            prop_assert_eq!(&rows_by(other.path(), threads), &expected);
+        }
+        let files: Vec<&Row> = expected.iter().filter(|row| row.path.below(one.path()).is_file()).collect();
+        if let Some(row) = files.get(seed % files.len().max(1)) {
+            let at = row.path.below(one.path());
+            let mut content = fs::read(&at).expect("read");
+            content.push(1);
+            fs::write(&at, content).expect("write");
+            prop_assert_eq!(changed(&expected, &rows_by(one.path(), 8)), paths(&[(*row).clone()]));
+        }
+    }
+}
+
+#[test]
+fn a_directory_of_any_size_is_shared() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for number in 0..3_000 {
+        fs::write(dir.path().join(format!("{number}")), format!("{number}")).expect("write");
+    }
+    let tree = Root::open(dir.path()).expect("the tree");
+    let digests = Digests::new(None);
+    let shared = digests.rows_by(4, &tree, &RootPath::root(), Owners::Replaced, &all).expect("rows");
+    assert_eq!(shared.len(), 3_001);
+    assert_eq!(shared, rows_by(dir.path(), 1));
+    let Work { stats, listed, observed, read_files, read_bytes } = digests.work();
+    assert_eq!((stats, listed, observed, read_files, read_bytes), (3_001, 1, 0, 3_000, 10_890));
 }

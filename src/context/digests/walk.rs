@@ -1,77 +1,111 @@
-//! What stands in a tree, with the digests of contents. Links are not followed, and nothing is changed.
+//! What stands in a tree, with the digests of contents, looked at by several threads. Links are not followed, and nothing
+//! is changed.
+//!
+//! A piece of work is some names of one directory, or some of its files to read, so that threads share a directory of any
+//! size. What vanishes meanwhile is not there, as for a copy.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use super::eye::{Eye, Unread};
+use super::memo::{Book, Record};
+use super::row::Found;
+use super::{Error, Includes, Work};
+use crate::crew;
+use crate::ctime::Guard;
+use crate::rootfs::{Cursor, Root, RootPath};
 
-use sha2::{Digest as _, Sha256};
+/// The most names that are one piece of work.
+const NAMES: usize = 1_024;
 
-use super::row::{Body, Found, Part, Sort};
-use super::{Error, Includes};
-use crate::rootfs::{ContentDigest, Cursor, Kind, Node, Root, RootPath, Selection};
+/// Where a walk goes, and what is known before.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) tree: &'a Root,
+    pub(super) includes: Includes<'a>,
+    pub(super) known: Option<&'a Book>,
+    pub(super) threads: usize,
+}
 
-/// All that `includes` lets through at and below `top`, and the directories on the way.
-pub(super) fn walk(tree: &Root, top: &RootPath, includes: Includes<'_>) -> Result<Vec<Found>, Error> {
-    let mut cursor = Cursor::new(tree);
-    let mut found = Vec::new();
-    let first = cursor.observe(top)?.ok_or_else(|| Error::Missing(top.clone()))?;
-    let mut todo = vec![(top.clone(), first, Part::Taken)];
-    while let Some((path, node, part)) = todo.pop() {
+/// What a walk found.
+#[derive(Default)]
+pub(super) struct Walked {
+    pub(super) found: Vec<Found>,
+    /// What was read and can be told again by its stamp.
+    pub(super) learned: Vec<Record>,
+    pub(super) work: Work,
+}
+
+/// What is to be done in a directory.
+pub(super) struct Piece {
+    pub(super) folder: RootPath,
+    pub(super) task: Task,
+}
+
+pub(super) enum Task {
+    /// All of it.
+    List,
+    /// These names.
+    Look(Vec<Vec<u8>>),
+    /// These files.
+    Read(Vec<Unread>),
+}
+
+/// All that the filter lets through at and below `top`, and the directories on the way to it.
+pub(super) fn walk(way: &Way<'_>, top: &RootPath) -> Result<Walked, Error> {
+    // Before anything is looked at: what changes from now on gets a stamp that is not older.
+    let since = Guard::now().since;
+    let worker = || Walker { cursor: Cursor::new(way.tree), eye: Eye::new(way, since) };
+    let mut first = worker();
+    let todo = first.top(top)?;
+    let threads = if todo.is_empty() { 1 } else { way.threads };
+    let walkers = crew::share(threads, todo, worker, Walker::piece)?;
+    Ok(walkers.into_iter().map(|walker| walker.eye.finish()).fold(first.eye.finish(), Walked::and))
+}
+
+/// One thread's part.
+struct Walker<'a> {
+    cursor: Cursor<'a>,
+    eye: Eye<'a>,
+}
+
+impl Walker<'_> {
+    /// What stands at `top`, and what is to be done below it.
+    fn top(&mut self, top: &RootPath) -> Result<Vec<Piece>, Error> {
+        let missing = || Error::Missing(top.clone());
+        let node = self.cursor.observe(top)?.ok_or_else(missing)?;
         if node.entry.is_directory() {
-            for name in cursor.read_dir(&path)? {
-                let path = path.join_name(&name);
-                let node = cursor.observe(&path)?.ok_or_else(|| Error::Changed(path.clone()))?;
-                match includes(&path, node.entry.is_directory()) {
-                    Selection::Take => todo.push((path, node, Part::Taken)),
-                    Selection::Descend if node.entry.is_directory() => todo.push((path, node, Part::Way)),
-                    Selection::Descend | Selection::Skip => {}
-                }
+            self.eye.see(top.clone(), &node);
+            return Ok(vec![Piece { folder: top.clone(), task: Task::List }]);
+        }
+        let (folder, name) = top.split().ok_or_else(missing)?;
+        let folder = self.cursor.folder(&folder)?.ok_or_else(missing)?;
+        match self.eye.alone(&folder, name)? {
+            true => Ok(Vec::new()),
+            false => Err(missing()),
+        }
+    }
+
+    /// Does one piece; those that follow from it go to `more`.
+    fn piece(&mut self, piece: Piece, more: &mut Vec<Piece>) -> Result<(), Error> {
+        let Piece { folder: path, task } = piece;
+        let Some(folder) = self.cursor.folder(&path)? else { return Ok(()) };
+        match task {
+            Task::List => {
+                self.eye.lists();
+                let names = folder.names()?;
+                let tasks = names.chunks(NAMES).rev().map(|names| Task::Look(names.to_vec()));
+                more.extend(tasks.map(|task| Piece { folder: path.clone(), task }));
+                Ok(())
             }
+            Task::Look(names) => self.eye.look(&folder, &names, more),
+            Task::Read(files) => files.iter().try_for_each(|file| self.eye.read(&folder, file)),
         }
-        found.extend(look(&mut cursor, path, &node, part)?);
-    }
-    Ok(found)
-}
-
-/// What stands at `path`; nothing if no layer can carry it.
-fn look(cursor: &mut Cursor<'_>, path: RootPath, node: &Node, part: Part) -> Result<Option<Found>, Error> {
-    let entry = &node.entry;
-    let Some(sort) = Sort::of(&entry.kind) else { return Ok(None) };
-    let body = match entry.kind {
-        Kind::File { .. } => Body::file(&content(cursor, &path, node)?, &entry.xattrs),
-        _ => Body::of(&entry.kind, &entry.xattrs),
-    };
-    let shared = (sort == Sort::File && node.nlink > 1).then_some(node.inode);
-    Ok(Some(Found { path, sort, mode: entry.mode, owner: (entry.uid, entry.gid), body, shared, part }))
-}
-
-/// The digest of the file at `path`, which must be what `node` says before and after it was read.
-fn content(cursor: &mut Cursor<'_>, path: &RootPath, node: &Node) -> Result<ContentDigest, Error> {
-    let mut file = cursor.open_file(path)?;
-    confirm(&file, path, node)?;
-    let digest = hash(&mut file).map_err(|e| io::Error::new(e.kind(), format!("{path}: read: {e}")))?;
-    confirm(&file, path, node)?;
-    Ok(digest)
-}
-
-fn confirm(file: &File, path: &RootPath, node: &Node) -> Result<(), Error> {
-    let meta = file.metadata()?;
-    let ctime = (node.ctime.sec, i64::from(node.ctime.nsec));
-    match (meta.ino(), meta.ctime(), meta.ctime_nsec()) == (node.inode.ino, ctime.0, ctime.1) {
-        true => Ok(()),
-        false => Err(Error::Changed(path.clone())),
     }
 }
 
-fn hash(file: &mut File) -> io::Result<ContentDigest> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finalize().into()),
-            Ok(n) => hasher.update(&buffer[..n]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
+impl Walked {
+    fn and(mut self, other: Walked) -> Walked {
+        self.found.extend(other.found);
+        self.learned.extend(other.learned);
+        self.work += other.work;
+        self
     }
 }

@@ -13,11 +13,9 @@ use crate::ctime::{Guard, Tick};
 use crate::rootfs::Timestamp;
 use crate::sys::store_after_read;
 
-/// Makes the test in the directory `scratch`. It takes two ticks of the clock.
-pub(super) fn test(scratch: &Path) -> Result<(), Distrust> {
+/// Makes the test with an empty file of ours in the directory `scratch`. It takes two ticks of the clock.
+pub(super) fn test(mut file: &File, scratch: &Path) -> Result<(), Distrust> {
     let failed = |call| move |source| Distrust::Test { call, path: scratch.to_owned(), source };
-    let file = tempfile::NamedTempFile::new_in(scratch).map_err(failed("open"))?;
-    let mut file = file.as_file();
     file.write_all(b"0").map_err(failed("write"))?;
     let late = changed(file, |file| file.write_all_at(b"1", 0)).map_err(failed("write"))?;
     late.map_or(Ok(()), |millis| Err(Distrust::Coarse { millis }))?;

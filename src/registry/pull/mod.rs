@@ -14,9 +14,9 @@ use super::patience::Backoff;
 use super::policy::Direction;
 use super::retry::retry_if;
 use super::{Client, Error};
-use crate::oci::{Descriptor, Digest, Image, ImageLayer, Platform, Reference, Repository};
+use crate::oci::{Descriptor, Digest, Image, ImageLayer, MediaType, Platform, Reference, Repository};
 use crate::store::BlobDir;
-use source::Source;
+use source::{Found, Known, Sought, Source};
 
 /// What a reference stands for on a platform.
 #[derive(Clone, Debug)]
@@ -25,15 +25,53 @@ pub struct Resolved {
     pub image: Image,
     /// The digest of its manifest.
     pub digest: Digest,
+    /// The documents that say so.
+    pub documents: Documents,
+}
+
+/// Documents as a registry gave them, each checked against its digest.
+#[derive(Clone, Debug)]
+pub struct Documents {
+    /// The manifest.
+    pub manifest: Vec<u8>,
+    /// Its media type.
+    pub media_type: MediaType,
+    /// The configuration.
+    pub config: Vec<u8>,
+    /// The descriptor of the configuration.
+    pub config_descriptor: Descriptor,
+    /// The indexes on the way to the manifest by their digests, outermost first.
+    pub indexes: Vec<(Digest, Vec<u8>)>,
+}
+
+/// What a reference stands for, where the caller may have it already.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The digest of a manifest or an index that the caller knows.
+    Known(Digest),
+    /// Something else.
+    Resolved(Box<Resolved>),
 }
 
 pub(super) async fn resolve(client: &Client, reference: &Reference, platform: &Platform) -> Result<Resolved, Error> {
+    match resolve_unless(client, reference, platform, None).await? {
+        Outcome::Resolved(resolved) => Ok(*resolved),
+        Outcome::Known(digest) => Err(Error::protocol(&reference.to_string(), format!("nobody knows {digest}"))),
+    }
+}
+
+pub(super) async fn resolve_unless(
+    client: &Client,
+    reference: &Reference,
+    platform: &Platform,
+    known: Option<&Known<'_>>,
+) -> Result<Outcome, Error> {
     let mut tried = Tried::default();
     let places = places(client, &reference.repository)?;
     for place in &places {
         let again = Backoff { retries: client.policy.image_download_retry, ..client.transport.backoff };
         let may_pass = |error: &Error| error.may_be_begun_again() && !matches!(error, Error::NotFound { .. });
-        match retry_if(&again, may_pass, async || resolve_at(client, place, reference, platform).await).await {
+        match retry_if(&again, may_pass, async || resolve_at(client, place, reference, platform, known).await).await {
             Ok(resolved) => {
                 client.remember(&reference.repository, place);
                 return Ok(resolved);
@@ -49,22 +87,34 @@ async fn resolve_at(
     place: &Repository,
     reference: &Reference,
     platform: &Platform,
-) -> Result<Resolved, Error> {
+    known: Option<&Known<'_>>,
+) -> Result<Outcome, Error> {
     let endpoint = client.endpoint(place.registry(), Direction::Pull).await?;
     let what =
         if *place == reference.repository { reference.to_string() } else { format!("{reference} by way of {place}") };
     let source = Source::new(&endpoint, place, client.transport.backoff);
-    let (manifest, digest) = source.manifest(&what, reference, platform).await?;
+    let Found { manifest, digest, bytes, indexes } = match source.manifest(&what, reference, platform, known).await? {
+        Sought::Known(digest) => return Ok(Outcome::Known(digest)),
+        Sought::Found(found) => *found,
+    };
     let failed = |source| Error::Image { what: what.clone(), source };
     Image::check_config_type(&manifest.config.media_type).map_err(failed)?;
     let config = source.document(&what, &manifest.config).await?;
-    let image = Image::from_parts(manifest, &config, platform, Some(&reference.repository)).map_err(failed)?;
+    let documents = Documents {
+        manifest: bytes,
+        media_type: manifest.media_type.clone().unwrap_or(MediaType::Manifest(manifest.format())),
+        config_descriptor: manifest.config.clone(),
+        config,
+        indexes,
+    };
+    let image =
+        Image::from_parts(manifest, &documents.config, platform, Some(&reference.repository)).map_err(failed)?;
     let actual = image.config.platform();
     if platform.preference(&actual).is_none() {
         tracing::debug!("{what} is for {actual}, not for {platform}");
     }
     tracing::debug!("{what} is {digest}");
-    Ok(Resolved { image, digest })
+    Ok(Outcome::Resolved(Box::new(Resolved { image, digest, documents })))
 }
 
 /// Whether the place that had the last image of `repository`, or else the first, has a blob.
@@ -83,6 +133,9 @@ pub(super) async fn fetch(client: &Client, image: &Image, blobs: &BlobDir) -> Re
 /// Downloads a layer that is not in `blobs` from where it came.
 pub(super) async fn fetch_layer(client: &Client, layer: &ImageLayer, blobs: &BlobDir) -> Result<(), Error> {
     let Some(origin) = layer.origin.as_ref().filter(|_| !blobs.has(&layer.descriptor.digest)) else { return Ok(()) };
+    if nearby(client, layer, blobs).await {
+        return Ok(());
+    }
     let mut tried = Tried::default();
     let places = places(client, origin)?;
     for place in &places {
@@ -92,6 +145,13 @@ pub(super) async fn fetch_layer(client: &Client, layer: &ImageLayer, blobs: &Blo
         }
     }
     Err(tried.error(&origin.to_string()))
+}
+
+/// Whether somebody near put the layer into `blobs`.
+async fn nearby(client: &Client, layer: &ImageLayer, blobs: &BlobDir) -> bool {
+    let Some(supply) = client.nearby.clone() else { return false };
+    let (descriptor, blobs) = (layer.descriptor.clone(), blobs.clone());
+    tokio::task::spawn_blocking(move || supply(&descriptor, &blobs)).await.unwrap_or(false)
 }
 
 async fn fetch_from(client: &Client, place: &Repository, layer: &ImageLayer, blobs: &BlobDir) -> Result<(), Error> {

@@ -29,36 +29,86 @@ pub(super) struct Source<'a> {
 /// A manifest's bytes, and the media type that they were served with.
 type Served = (Vec<u8>, Option<MediaType>);
 
+/// Whether somebody has the image, or the index, of a digest already.
+pub(super) type Known<'k> = dyn Fn(&Digest) -> bool + Send + Sync + 'k;
+
+/// What became of the search for a manifest.
+pub(super) enum Sought {
+    /// The caller has what this digest names.
+    Known(Digest),
+    /// The manifest of the image.
+    Found(Box<Found>),
+}
+
+/// A manifest as it came, and the indexes on the way to it, outermost first.
+pub(super) struct Found {
+    pub(super) manifest: Manifest,
+    pub(super) digest: Digest,
+    pub(super) bytes: Vec<u8>,
+    pub(super) indexes: Vec<(Digest, Vec<u8>)>,
+}
+
 impl<'a> Source<'a> {
     pub(super) fn new(endpoint: &'a Endpoint, repository: &'a Repository, backoff: Backoff) -> Self {
         Source { endpoint, repository, backoff, access: Access::pull(repository.name()) }
     }
 
-    /// The manifest of the image for `platform`, and its digest.
+    /// The manifest of the image for `platform`. With `known` a tag is first asked for its digest alone, and what the caller
+    /// knows is not asked for.
     pub(super) async fn manifest(
         &self,
         what: &str,
         reference: &Reference,
         platform: &Platform,
-    ) -> Result<(Manifest, Digest), Error> {
-        let (bytes, served) = match (reference.digest(), reference.tag()) {
-            (Some(digest), _) => self.manifest_bytes(what, digest.as_str(), Some(digest)).await?,
-            (None, tag) => self.manifest_bytes(what, tag.unwrap_or("latest"), None).await?,
+        known: Option<&Known<'_>>,
+    ) -> Result<Sought, Error> {
+        let is_known = |digest: &Digest| known.is_some_and(|known| known(digest));
+        let tag = reference.tag().unwrap_or("latest");
+        if known.is_some()
+            && reference.digest().is_none()
+            && let Some(digest) = self.digest_of(what, tag).await
+            && is_known(&digest)
+        {
+            return Ok(Sought::Known(digest));
+        }
+        let (mut bytes, served) = match reference.digest() {
+            Some(digest) => self.manifest_bytes(what, digest.as_str(), Some(digest)).await?,
+            None => self.manifest_bytes(what, tag, None).await?,
         };
         let mut digest = reference.digest().cloned().unwrap_or_else(|| Digest::of(&bytes));
         let mut document = parse(what, &bytes, served.as_ref())?;
+        let mut indexes = Vec::new();
         for _ in 0..MAX_DEPTH {
             let index = match document {
-                Document::Manifest(manifest) => return Ok((*manifest, digest)),
+                Document::Manifest(manifest) => {
+                    let manifest = *manifest;
+                    return Ok(Sought::Found(Box::new(Found { manifest, digest, bytes, indexes })));
+                }
                 Document::Index(index) => index,
             };
             let unfit = |source| Error::Platform { what: what.to_owned(), source };
             let entry = index.select(platform).map_err(unfit)?;
-            let (bytes, _) = self.manifest_bytes(what, entry.digest.as_str(), Some(&entry.digest)).await?;
+            if is_known(&entry.digest) {
+                return Ok(Sought::Known(entry.digest.clone()));
+            }
+            indexes.push((digest, bytes));
+            (bytes, _) = self.manifest_bytes(what, entry.digest.as_str(), Some(&entry.digest)).await?;
             store::check_bytes(entry, &bytes).map_err(Error::blob(what))?;
             (document, digest) = (parse(what, &bytes, Some(&entry.media_type))?, entry.digest.clone());
         }
         Err(Error::protocol(what, "its indexes are nested too deep"))
+    }
+
+    /// The digest that a tag has now, from the headers alone, which registries do not count as a pull. `None` if that cannot be
+    /// learnt for whatever reason: asking for the manifest itself says why.
+    async fn digest_of(&self, what: &str, tag: &str) -> Option<Digest> {
+        let url = self.endpoint.url(&format!("{}/manifests/{tag}", self.repository.name()));
+        let head = |http: &reqwest::Client, url| http.head(url).header(ACCEPT, accepted());
+        let answer = self.endpoint.get(what, &self.access, &url, head).await.ok()?;
+        let announced = answer.header("Docker-Content-Digest").and_then(|text| text.parse().ok());
+        let is_there = answer.status() == StatusCode::OK;
+        answer.finish().await;
+        announced.filter(|_| is_there)
     }
 
     /// The bytes of a manifest, checked against its digest.

@@ -1,7 +1,12 @@
 //! The layer cache as a user meets it: builds that share a registry or a directory, and what the second one does and does not do.
 
+mod agreement;
+mod entries;
+mod explain;
 mod keys;
+mod kills;
 mod laziness;
+mod requests;
 
 use std::path::Path;
 

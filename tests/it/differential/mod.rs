@@ -4,11 +4,11 @@
 //! that is known stands in its case with the reason; one that is not there any more fails too. What buildah 1.28 cannot build
 //! is compared with the result written down in the case.
 
-mod buildah;
-mod case;
+pub mod buildah;
+pub mod case;
 mod everywhere;
 mod outcome;
-mod web;
+pub mod web;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -27,14 +27,14 @@ use web::Web;
 const OLD: &str = "@981173106";
 
 /// Each directory of `cases`.
-const GROUPS: [&str; 9] = ["add", "args", "config", "copy", "from", "ignore", "layers", "mounts", "run"];
+pub const GROUPS: [&str; 9] = ["add", "args", "config", "copy", "from", "ignore", "layers", "mounts", "run"];
 
 fn cases() -> PathBuf {
     repository().join("tests/it/differential/cases")
 }
 
 /// The cases of a group by name.
-fn group(name: &str) -> Vec<Case> {
+pub fn group(name: &str) -> Vec<Case> {
     let mut files: Vec<_> = fs::read_dir(cases().join(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files.iter().map(|file| Case::read(file)).collect()
@@ -70,7 +70,7 @@ fn check(case: &Case, buildah: &Buildah, web: &Web) -> Option<String> {
 }
 
 /// Runs a case's script in its context, and makes all files there old but those that the script gave a time.
-fn prepare(context: &Path, script: &str) {
+pub fn prepare(context: &Path, script: &str) {
     run(Command::new("sh").args(["-euc", &format!("umask 022\n{script}")]).current_dir(context));
     let year = moment() - 365 * 24 * 3600;
     let mut waiting = vec![context.to_owned()];

@@ -1,0 +1,114 @@
+"""What is built: contexts and base images, the same for the same seed. Sizes of files are log-normal, contents compress like text."""
+
+import os
+import pathlib
+import random
+import subprocess
+
+from ground import TOP, call
+
+CACHE = TOP / "target/bench"
+FILES = int(os.environ.get("BENCH_FILES", 200_000))
+WORDS = 4096
+
+
+class Workload:
+    """One Dockerfile, the base image that it starts from, and the room that it needs."""
+
+    def __init__(self, name, base, steps, fill=lambda context: None, gigabytes=8):
+        self.name, self.base, self.steps, self.fill, self.gigabytes = name, base, steps, fill, gigabytes
+
+    def context(self):
+        """The directory of the context, made once."""
+        context = CACHE / f"{self.name}-{FILES}"
+        if not (context / "Dockerfile").exists():
+            context.mkdir(parents=True, exist_ok=True)
+            self.fill(context)
+            (context / "Dockerfile").write_text("ARG BASE\nFROM $BASE\n" + "".join(step + "\n" for step in self.steps))
+        return context
+
+
+def text(chance, length, vocabulary):
+    """So many bytes that look like source text to a compressor."""
+    words = chance.choices(vocabulary, k=length // 6 + 1)
+    return b" ".join(words)[:length]
+
+
+def sizes(chance, count):
+    """Log-normal: the median is 1.5 kB, the mean 5 kB, as in a source tree."""
+    return (min(int(chance.lognormvariate(7.3, 1.5)), 4 << 20) for _ in range(count))
+
+
+def tree(top, count, seed):
+    """A tree of so many files, ten in a directory."""
+    chance = random.Random(seed)
+    vocabulary = [bytes(chance.choices(b"abcdefghijklmnopqrstuvwxyz_", k=chance.randrange(2, 10))) for _ in range(WORDS)]
+    for number, size in enumerate(sizes(chance, count)):
+        folder = top / f"p{number // 1000:03}/d{number // 10:05}"
+        if number % 10 == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"f{number:06}").write_bytes(text(chance, size, vocabulary))
+
+
+def large_base(layout):
+    """Debian with a tree of files on top, as an OCI layout; made once."""
+    if layout.exists():
+        return layout
+    debian, part = base("debian"), layout.with_suffix(".part")
+    call("rm", "-rf", part)
+    call("cp", "-r", debian, part)
+    work = CACHE / "large-base"
+    tree(work / "srv", FILES, 1)
+    call("tar", "-C", work, "--owner=0", "--group=0", "-cf", CACHE / "large.tar", "srv")
+    call("umoci", "raw", "add-layer", "--image", f"{part}:latest", CACHE / "large.tar")
+    call("rm", "-rf", work, CACHE / "large.tar")
+    part.rename(layout)
+    return layout
+
+
+def base(kind):
+    """The layout of a base image."""
+    layout = CACHE / f"base-{kind}"
+    if kind == "large":
+        return large_base(CACHE / f"base-large-{FILES}")
+    call(TOP / "scripts/make-base.py", kind, layout)
+    return layout
+
+
+def archive(context):
+    """tree.tar: a quarter of the files."""
+    tree(context / "tree", FILES // 4, 2)
+    call("tar", "-C", context, "-cf", context / "tree.tar", "tree")
+    call("rm", "-rf", context / "tree")
+
+
+def packages(context):
+    """Sixty packages of Debian, as files."""
+    ask = ["apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces",
+           "--no-enhances", "gcc", "git", "python3.11"]
+    names = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.split("\n")
+    names = sorted({name for name in names if name and name[0] not in " <|"})
+    real = [name for name in names if subprocess.run(["apt-get", "download", "--print-uris", name], capture_output=True).stdout]
+    (context / "debs").mkdir()
+    call("apt-get", "download", *real[:60], cwd=context / "debs", stdout=subprocess.DEVNULL)
+
+
+def big(context):
+    """A file of a gigabyte: half of it text, half of it noise."""
+    chance = random.Random(3)
+    vocabulary = [chance.randbytes(chance.randrange(2, 10)).hex().encode() for _ in range(WORDS)]
+    with open(context / "big", "wb") as out:
+        for _ in range(64):
+            out.write(text(chance, 8 << 20, vocabulary))
+            out.write(chance.randbytes(8 << 20))
+
+
+ALL = [
+    Workload("ten-runs", "large", [f"RUN echo {number} > /file_{number}" for number in range(10)], gigabytes=12),
+    Workload("change-a-lot", "debian", ["COPY tree.tar /", "RUN mkdir /t && tar -xf /tree.tar -C /t", "RUN cp -a /t/tree /copy",
+                                        "RUN rm -rf /t", "RUN chmod -R g+w /copy"], archive, gigabytes=10),
+    Workload("copy", "debian", ["COPY tree /tree"], lambda context: tree(context / "tree", FILES, 4), gigabytes=12),
+    Workload("dpkg", "debian", ["COPY debs /debs", "RUN dpkg -i --force-all /debs/*.deb > /log 2>&1 || true"], packages),
+    Workload("debian", "debian", ["RUN echo hello > /hello"]),
+    Workload("big-layer", "debian", ["COPY big /big"], big, gigabytes=10),
+]

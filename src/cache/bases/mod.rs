@@ -1,0 +1,159 @@
+//! Base images that a warmer left in a directory (`--cache-dir`), for executors that share it.
+//!
+//! `DIR/<digest of the manifest>` is an OCI layout of one image, as kaniko's fork has it, or a docker archive with the manifest
+//! beside it in `<digest>.json`, as kaniko's own warmer writes them; `DIR/.silt-indexes/<digest>` is an index, so that its digest needs
+//! no registry either. The name is a promise that everything is checked against: the manifest against it, the configuration and
+//! the layers against the manifest, whenever they are used. So nothing here must be trusted, and nothing here fails a build: what is
+//! absent, too old, or not what it should be is pulled.
+//!
+//! An entry is too old when its modification time is longer ago than `--cache-ttl`.
+
+mod entry;
+mod shelf;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use jiff::SignedDuration;
+use tracing::{debug, info, warn};
+
+use crate::oci::{Descriptor, Digest, Document, Image, MAX_DOCUMENT, Platform, Repository};
+use crate::store::BlobDir;
+use entry::Entry;
+pub use shelf::{Kept, Shelf};
+
+/// The directory of indexes.
+const INDEXES: &str = ".silt-indexes";
+
+/// How deep an index may stand in an index.
+const MAX_DEPTH: usize = 4;
+
+/// How often an entry that is replaced while it is read is read again.
+const ATTEMPTS: usize = 3;
+
+/// Which entries count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// Those that are not too old.
+    Fresh,
+    /// All.
+    Any,
+}
+
+/// The directory, as executors read it. It is never written to, and need not exist.
+#[derive(Debug)]
+pub struct BaseCache {
+    dir: PathBuf,
+    ttl: SignedDuration,
+    /// Where the layers of the images are that were found: nobody else asks for them.
+    layers: Mutex<BTreeMap<Digest, Entry>>,
+}
+
+impl BaseCache {
+    /// The images in `dir` that are not older than `ttl`.
+    pub fn new(dir: &Path, ttl: SignedDuration) -> Self {
+        BaseCache { dir: dir.to_owned(), ttl, layers: Mutex::default() }
+    }
+
+    /// The digest of the manifest that `digest`, of a manifest or an index, stands for on `platform`, if there is an entry for it.
+    pub fn find(&self, digest: &Digest, platform: &Platform, age: Age) -> Option<Digest> {
+        let mut digest = digest.clone();
+        for _ in 0..MAX_DEPTH {
+            if self.has(&digest, age) {
+                return Some(digest);
+            }
+            digest = self.select(&digest, platform)?;
+        }
+        None
+    }
+
+    /// The image of the manifest `digest`, whose layers stay where they are until [`BaseCache::supply`] is asked for them, or are copied
+    /// into `blobs` now. `None`, after a warning, if it cannot be used.
+    pub fn image(&self, digest: &Digest, platform: &Platform, origin: &Repository, blobs: &BlobDir) -> Option<Image> {
+        for _ in 0..ATTEMPTS {
+            let entry = Entry::open(&self.path(digest))?;
+            match entry.image(digest, platform, origin, blobs) {
+                Ok(image) => {
+                    info!("Found {digest} in {}", self.dir.display());
+                    self.remember(&image, entry);
+                    return Some(image);
+                }
+                Err(_) if entry.is_replaced() => {}
+                Err(error) => {
+                    warn!("the base image in {} cannot be used and is pulled: {error}", entry.path().display());
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Copies a layer of an image that was found into `blobs`, if it is what it should be.
+    pub fn supply(&self, layer: &Descriptor, blobs: &BlobDir) -> bool {
+        let known = self.layers.lock().unwrap_or_else(PoisonError::into_inner).get(&layer.digest).cloned();
+        let Some(mut entry) = known else { return false };
+        for _ in 0..ATTEMPTS {
+            match entry.layer(layer, blobs) {
+                Ok(()) => return true,
+                Err(_) if entry.is_replaced() => match Entry::open(entry.path()) {
+                    Some(new) => entry = new,
+                    None => return false,
+                },
+                Err(error) => {
+                    warn!("a layer in {} cannot be used and is pulled: {error}", entry.path().display());
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    fn remember(&self, image: &Image, entry: Entry) {
+        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        layers.extend(image.layers().iter().map(|layer| (layer.descriptor.digest.clone(), entry.clone())));
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.dir.join(digest.as_str())
+    }
+
+    fn has(&self, digest: &Digest, age: Age) -> bool {
+        let path = self.path(digest);
+        let Ok(found) = fs::symlink_metadata(&path) else { return false };
+        if !(found.is_dir() || found.is_file()) {
+            return false;
+        }
+        let is_fresh = found.modified().is_ok_and(|modified| !is_older(modified, self.ttl));
+        if !is_fresh && age == Age::Fresh {
+            debug!("{} is older than --cache-ttl", path.display());
+        }
+        is_fresh || age == Age::Any
+    }
+
+    /// What a known index has for `platform`.
+    fn select(&self, digest: &Digest, platform: &Platform) -> Option<Digest> {
+        let path = self.dir.join(INDEXES).join(digest.as_str());
+        let found = fs::symlink_metadata(&path).ok().filter(|found| found.is_file() && found.len() <= MAX_DOCUMENT)?;
+        let bytes = fs::read(&path).ok().filter(|bytes| bytes.len() as u64 == found.len())?;
+        if !digest.verifies(&bytes) {
+            debug!("{} is corrupt", path.display());
+            return None;
+        }
+        match Document::parse(&bytes, None).ok()? {
+            Document::Index(index) => Some(index.select(platform).ok()?.digest.clone()),
+            Document::Manifest(_) => None,
+        }
+    }
+}
+
+/// Whether `time` is longer ago than `ttl`. A time of the future is not.
+fn is_older(time: SystemTime, ttl: SignedDuration) -> bool {
+    let age = match SystemTime::now().duration_since(time) {
+        Ok(age) => SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX),
+        Err(_) => SignedDuration::ZERO,
+    };
+    age > ttl
+}
