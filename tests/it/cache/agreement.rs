@@ -1,26 +1,40 @@
 //! A build with a cache gives what one without it gives: each Dockerfile of the differential cases twice, the second time out of the
 //! cache, and some a third time with steps between that are carried out over what the cache has.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use super::{essence, outcome};
 use crate::differential::case::Case;
 use crate::differential::web::Web;
 use crate::differential::{GROUPS, group, prepare};
 use crate::support::executor::{Build, Built};
 use crate::support::tree::{Times, list, moment};
-use crate::support::{bases, image, scratch};
+use crate::support::{bases, image, run, scratch};
 
 /// One case in so many is built a third time.
-const THIRD: usize = 4;
+const THIRD: usize = 5;
 
-/// A build of a case with the cache `repo`, and the instant before its context was made.
-fn build(case: &Case, web: &Web, repo: &str) -> (Build, i64) {
-    let started = moment();
-    let build = Build::new(&case.dockerfile.replace("@WEB@", &web.address)).base("base", &bases::busybox());
-    let context = build.dir().join("context");
-    prepare(&context, &case.context);
-    let args = case.args.iter().map(|arg| arg.replace("@CONTEXT@", &context.display().to_string()));
-    let args: Vec<String> = args.map(|arg| arg.replace("@WEB@", &web.address)).collect();
-    (build.args(args).args(["--cache", "--no-push"]).arg(format!("--cache-repo={repo}")), started)
+/// The base of all cases, and where their addresses lead.
+struct Stage {
+    base: PathBuf,
+    web: Web,
+}
+
+impl Stage {
+    /// A build of a case with the cache `repo`, whose context is that of `former` where there was one.
+    fn build(&self, case: &Case, repo: &str, former: Option<&Path>) -> Build {
+        let web = &self.web.address;
+        let build = Build::new(&case.dockerfile.replace("@WEB@", web)).base("base", &self.base);
+        let context = build.dir().join("context");
+        match former {
+            Some(former) => drop(run(Command::new("cp").arg("-a").arg(former.join(".")).arg(&context))),
+            None => prepare(&context, &case.context),
+        }
+        let args = case.args.iter().map(|arg| arg.replace("@CONTEXT@", &context.display().to_string()));
+        let args: Vec<String> = args.map(|arg| arg.replace("@WEB@", web)).collect();
+        build.args(args).args(["--cache", "--no-push"]).arg(format!("--cache-repo={repo}"))
+    }
 }
 
 fn succeeded(case: &Case, build: Build) -> Built {
@@ -30,19 +44,19 @@ fn succeeded(case: &Case, build: Build) -> Built {
 }
 
 /// What is wrong with a case, and how many steps the cache had.
-fn check(case: &Case, web: &Web, is_third: bool) -> (Option<String>, usize) {
+fn check(case: &Case, stage: &Stage, is_third: bool) -> (Option<String>, usize) {
     let dir = scratch();
-    let repo = format!("oci:{}", dir.path().display());
-    let (first, started) = build(case, web, &repo);
-    let first = succeeded(case, first.arg("--cache-copy-layers"));
-    let second = succeeded(case, build(case, web, &repo).0.arg("--cache-copy-layers"));
+    let (repo, started) = (format!("oci:{}", dir.path().display()), moment());
+    let first = succeeded(case, stage.build(case, &repo, None).arg("--cache-copy-layers"));
+    let context = first.dir().join("context");
+    let second = succeeded(case, stage.build(case, &repo, Some(&context)).arg("--cache-copy-layers"));
     let (hits, runs) = outcome(&second);
     let mut wrong = None;
     if essence(&first.layout()) != essence(&second.layout()) {
         wrong = Some(format!("{}: the second image is another; carried out: {runs:?}", case.name));
     }
     if is_third {
-        let third = succeeded(case, build(case, web, &repo).0);
+        let third = succeeded(case, stage.build(case, &repo, Some(&context)));
         let tree = |built: &Built| {
             let unpacked = image::unpack(&format!("oci:{}", built.layout().display()));
             std::fs::create_dir_all(unpacked.tree()).unwrap();
@@ -58,7 +72,7 @@ fn check(case: &Case, web: &Web, is_third: bool) -> (Option<String>, usize) {
 
 #[test]
 fn the_cases_come_out_of_the_cache_as_they_went_in() {
-    let web = Web::start();
+    let stage = Stage { base: bases::busybox(), web: Web::start() };
     let cases: Vec<Case> = GROUPS.iter().flat_map(|name| group(name)).collect();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || {
@@ -66,7 +80,7 @@ fn the_cases_come_out_of_the_cache_as_they_went_in() {
         while let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
             && let Some(case) = cases.get(number)
         {
-            found.push(check(case, &web, number % THIRD == 0));
+            found.push(check(case, &stage, number % THIRD == 0));
         }
         found
     };
