@@ -2,7 +2,8 @@
 # make test    everything that CI runs
 # make cost    measures snapshots against the size of the tree: bench/results/cost.md and cost.svg; needs root and 4 GB in /dev/shm
 # make bench   criterion's benches, then whole builds by silt and its peers in turn: bench/results/compare.md; needs root, 16 GB in /dev/shm and an hour
-# make soak    100,000 random sequences over the cells of tests/cells/table.rs; goes on where it was ended
+# make soak    Dockerfiles over Debian by silt and by buildah, then 100,000 random sequences over the cells of
+#              tests/cells/table.rs, which go on where they were ended
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -32,6 +33,7 @@ end-to-end:
 	cargo test --release --package silt --test it --test cells
 
 soak: deps
+	cargo test --release --package silt --test cells -- debian
 	cargo test --release --package silt --test cells -- soak 100000
 
 deps:

@@ -13,7 +13,7 @@ packages=(
     golang-github-containers-common                       # its seccomp profile
     openssh-client                                        # an SSH agent
     e2fsprogs xfsprogs btrfs-progs util-linux mount       # file systems
-    attr jq libcap2-bin procps shellcheck strace time     # looking at the results
+    attr bsdutils jq libcap2-bin procps shellcheck strace time     # looking at the results
 )
 
 if (($#)); then

@@ -10,8 +10,9 @@ use tracing::{debug, info, warn};
 use super::{NamedContext, Request, Timings};
 use crate::cache::Age;
 use crate::codec::{self, Packing};
+use crate::log::Transfer;
 use crate::oci::{DiffId, Digest, Format, Hasher, Image, ImageLayer, Platform, Reference};
-use crate::plan::Base;
+use crate::plan::{Base, StageNames};
 use crate::registry::Outcome;
 use crate::rootfs::{Node, Root, RootPath, Skipped, Tree, Unpacker, scan};
 use crate::store::{self, BlobDir};
@@ -22,18 +23,29 @@ pub(super) struct Bases<'a> {
     blobs: &'a BlobDir,
     timings: &'a Timings,
     fetched: BTreeMap<(String, Platform), Image>,
+    stages: StageNames,
 }
 
 impl<'a> Bases<'a> {
     pub(super) fn new(request: &'a Request, blobs: &'a BlobDir, timings: &'a Timings) -> Self {
-        Bases { request, blobs, timings, fetched: BTreeMap::new() }
+        Bases { request, blobs, timings, fetched: BTreeMap::new(), stages: StageNames::default() }
+    }
+
+    /// Takes the names of the Dockerfile's stages, for what to say where there is no image of a name.
+    pub(super) fn know(&mut self, stages: StageNames) {
+        self.stages = stages;
     }
 
     /// The image that `base` names, for `platform`. Its layers may still be in its registry.
     pub(super) fn fetch(&mut self, base: &Base, platform: &Platform) -> Result<Image> {
         match base {
             Base::Scratch => Ok(Image::scratch(platform)),
-            Base::Image(name) => self.once(name, platform, Self::pull),
+            Base::Image(name) => {
+                self.once(name, platform, Self::pull).map_err(|error| match self.stages.instead_of(name) {
+                    Some(why) => error.context(why),
+                    None => error,
+                })
+            }
             Base::Context(name) => self.once(name, platform, Self::load),
             Base::Stage(index) => bail!("stage {index} is not an image"),
         }
@@ -133,7 +145,8 @@ impl<'a> Bases<'a> {
         let mut unpacker = Unpacker::over(root, found);
         for layer in layers {
             let digest = &layer.descriptor.digest;
-            let blob = BufReader::with_capacity(1 << 17, self.blobs.open(digest)?);
+            let shown = Transfer::begin(&format!("unpack {digest}"), layer.descriptor.size);
+            let blob = BufReader::with_capacity(1 << 17, shown.reading(self.blobs.open(digest)?));
             let mut tar = Verified::new(codec::decode(blob)?, &layer.diff_id);
             unpacker.layer(&mut tar).with_context(|| format!("layer {digest}"))?;
             tar.finish().with_context(|| format!("layer {digest}"))?;

@@ -19,6 +19,8 @@ pub(super) struct Current {
     pub(super) image: Image,
     pub(super) state: StageState,
     pub(super) platform: Platform,
+    /// The volumes of what it starts from.
+    pub(super) volumes: Vec<String>,
     /// Its root, since the first step that needed one.
     pub(super) disk: Option<Disk>,
     /// As many layers of the image are in the root.
@@ -38,8 +40,9 @@ pub(super) struct Pending {
 
 impl Current {
     pub(super) fn new(position: usize, image: Image, state: StageState, platform: Platform) -> Current {
+        let volumes = state.config.config.volumes.keys().cloned().collect();
         let (disk, applied, pending, held) = (None, 0, Vec::new(), Vec::new());
-        Current { position, image, state, platform, disk, applied, pending, held }
+        Current { position, image, state, platform, volumes, disk, applied, pending, held }
     }
 
     /// Takes what snapshot is still to be taken before anything of the stage is used. Whether the steps' layers have all that
@@ -79,7 +82,11 @@ impl Current {
                 let mut timing = timing_of(stage, "the single snapshot of the stage");
                 let taken = disk.snapshot_all(request, &mut timing);
                 timings.step(timing);
-                taken?
+                let taken = taken?;
+                if let Some(path) = disk.take_heeded() {
+                    self.state.wrote_below_volume(&path);
+                }
+                taken
             }
             _ => None,
         };

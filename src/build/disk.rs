@@ -14,8 +14,9 @@ use tracing::warn;
 use super::base::Bases;
 use super::nominator::{Answer, Nominator};
 use super::site::mounts;
+use super::snapshot::{self, Apart};
 use super::timings::{StepTiming, nanos};
-use super::{Request, Snapshots, snapshot};
+use super::{Request, Snapshots};
 use crate::layer::Layer;
 use crate::oci::Image;
 use crate::rootfs::{Kind, Node, Root, RootPath};
@@ -37,8 +38,9 @@ pub(super) struct Disk {
     touched: Nominated,
     /// Whether a step ran since the last snapshot of which nobody knows what it wrote.
     ran: bool,
-    /// Directories below which nothing is put into a layer.
-    dropped: Vec<RootPath>,
+    apart: Apart,
+    /// The first path below a directory of [`Disk::heed`] that changed.
+    heeded: Option<RootPath>,
 }
 
 impl Disk {
@@ -52,15 +54,30 @@ impl Disk {
             nominator.start(&root, &baseline);
         }
         let (protected, mounts) = (root.protected().to_vec(), BTreeSet::new());
-        let (touched, dropped) = (Nominated::default(), Vec::new());
-        Ok(Disk { root, baseline, nominator, dir, protected, mounts, touched, ran: false, dropped })
+        let (touched, apart) = (Nominated::default(), Apart::default());
+        Ok(Disk { root, baseline, nominator, dir, protected, mounts, touched, ran: false, apart, heeded: None })
     }
 
     /// From now on what changes below `directories`, paths of the image, is put into no layer.
     pub(super) fn drop_below<'a>(&mut self, directories: impl Iterator<Item = &'a str>) -> Result<()> {
-        let exact = directories.map(|dir| self.root.resolve(dir.as_bytes()));
-        self.dropped = exact.collect::<std::result::Result<_, _>>().context("the path of a volume")?;
+        self.apart.dropped = self.exact(directories)?;
         Ok(())
+    }
+
+    /// From now on [`Disk::take_heeded`] tells what changes below `directories`, paths of the image.
+    pub(super) fn heed<'a>(&mut self, directories: impl Iterator<Item = &'a str>) -> Result<()> {
+        self.apart.heeded = self.exact(directories)?;
+        Ok(())
+    }
+
+    /// What the snapshots since the last call found changed below the directories that are heeded.
+    pub(super) fn take_heeded(&mut self) -> Option<RootPath> {
+        self.heeded.take()
+    }
+
+    fn exact<'a>(&self, directories: impl Iterator<Item = &'a str>) -> Result<Vec<RootPath>> {
+        let exact = directories.map(|dir| self.root.resolve(dir.as_bytes()));
+        exact.collect::<std::result::Result<_, _>>().context("the path of a volume")
     }
 
     /// Begins a RUN that has a snapshot of its own.
@@ -163,12 +180,13 @@ impl Disk {
         }
         let (candidates, lost) = answered(answer, touched, timing);
         timing.record_ns += nanos(began.elapsed());
-        let taken = snapshot::take(request, &self.root, &mut self.baseline, &candidates, &self.dropped, timing);
+        let taken = snapshot::take(request, &self.root, &mut self.baseline, &candidates, &self.apart, timing);
         timing.snapshot_cpu_ns = snapshot::cpu_ns().saturating_sub(cpu);
         if let Some(lost) = lost {
             tell(&lost, timing);
         }
         let taken = taken?;
+        self.heeded = taken.heeded.or(self.heeded.take());
         self.nominator.follow(&self.root, taken.directories);
         Ok(taken.layer)
     }

@@ -10,6 +10,7 @@ mod disk;
 mod error;
 mod kept;
 mod mode;
+mod mounts;
 mod nominator;
 mod platform;
 mod protected;
@@ -42,8 +43,7 @@ pub use timings::{Timings, Totals};
 use anyhow::Context as _;
 use tracing::{info, warn};
 
-use crate::cache::BaseCache;
-use crate::cache::Publisher;
+use crate::cache::{BaseCache, MountCache, Publisher};
 use crate::codec::Packing;
 use crate::context::Context;
 use crate::dockerfile::{self, Dockerfile};
@@ -135,6 +135,8 @@ pub struct Request {
     pub times: Times,
     /// How new layers are compressed.
     pub packing: Packing,
+    /// Where cache mounts are saved.
+    pub mounts: Option<MountCache>,
     /// Where base images may be at hand.
     pub bases: Option<Arc<BaseCache>>,
     /// Where base images are pulled. Asks `bases` for layers first.
@@ -159,14 +161,17 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
     }
     let mut bases = Bases::new(request, &request.blobs, timings);
     let (plan, told) = plan(request, &context, Some(&mut bases))?;
+    let caches = mounts::open(request, &site);
     let cache = cache_of(request).map(|wanted| (cached::open(request, wanted), wanted));
     // When this ends, all entries are sent.
-    let mut image = thread::scope(|scope| {
-        let builder = stage::Builder::new(request, site, control, timings, &context, (bases, told))?;
+    let built = thread::scope(|scope| {
+        let builder = stage::Builder::new(request, site, control, timings, &context, (bases, told, &caches))?;
         let Some((cache, wanted)) = &cache else { return builder.stages(&plan) };
         let publisher = (wanted.access == Access::ReadWrite).then(|| Publisher::start(scope, cache));
         builder.with_cache(&plan, cache, wanted, publisher)?.stages(&plan)
-    })?;
+    });
+    mounts::save(request, &caches, control);
+    let mut image = built?;
     image.config.created = Some(request.times.created());
     image.config.config.labels.extend(request.labels.iter().cloned());
     crate::oci::validate(&image).context("the image that was built").map_err(Error::Other)?;
@@ -227,6 +232,7 @@ fn plan(
             Error::in_file(&file, text, span, error.problem().to_string())
         })?;
         let Some(bases) = bases.as_deref_mut() else { break plan };
+        bases.know(plan.stage_names());
         let triggers = triggers(&plan, (&file, text), bases, &request.platform)?;
         if triggers.iter().all(|(stage, texts)| options.triggers.get(stage) == Some(texts)) {
             break plan;
@@ -237,7 +243,8 @@ fn plan(
         let found = found(&plan, bases, &request.platform).map_err(Error::Other)?;
         tell(plan::lint::lint_bases(text, &parsed, &options, &found), &parsed, context)?;
     }
-    if let Some(syntax) = dockerfile::syntax(text).filter(|syntax| plan::is_foreign(syntax)) {
+    let syntax = request.build_args.get("BUILDKIT_SYNTAX").cloned().or_else(|| dockerfile::syntax(text));
+    if let Some(syntax) = syntax.filter(|syntax| plan::is_foreign(syntax)) {
         warn!(
             "{file}: # syntax={syntax} is another front end, which silt does not load; it reads the Dockerfile itself"
         );
@@ -285,6 +292,12 @@ fn announce(parsed: &Dockerfile, plan: &Plan, file: &str, reading: &Reading) -> 
                 warn!("{file}:{}: {skipped} is not built, since nothing needs it", skipped.line);
             }
         }
+    }
+    for (line, why) in plan::lint::no_json(parsed) {
+        warn!("{file}:{line}: this looks like a JSON array and is none ({why}), so a shell runs it as it stands");
+    }
+    if !plan.idle_build_args.is_empty() {
+        warn!("These build arguments are BuildKit's own and have no effect here: {}", plan.idle_build_args.join(", "));
     }
     if !plan.unused_build_args.is_empty() {
         warn!("No ARG uses these build arguments: {}", plan.unused_build_args.join(", "));

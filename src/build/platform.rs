@@ -6,11 +6,18 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use crate::dockerfile::nearest;
 use crate::oci::Platform;
 use crate::plan::Stage;
 
 /// The kernel's table of emulators.
 const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
+
+/// Go's names of architectures, as far as Linux runs on them.
+const ARCHITECTURES: [&str; 13] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64",
+    "s390x",
+];
 
 /// The platform that the base of `stage` is to be for: that of its FROM, else the image's.
 ///
@@ -28,6 +35,11 @@ pub(super) fn check_run(platform: &Platform) -> Result<()> {
     let host = Platform::host();
     if runs(&host, platform) || is_emulated(Path::new(BINFMT), &platform.architecture) {
         return Ok(());
+    }
+    if !ARCHITECTURES.contains(&platform.architecture.as_str()) {
+        let near = nearest(&platform.architecture, ARCHITECTURES);
+        let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+        bail!("{:?} is no architecture that is known here{near}", platform.architecture);
     }
     bail!(
         "RUN needs to run programs for {platform}, and this machine is {host}: build the stage elsewhere, register an emulator \

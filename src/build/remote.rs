@@ -48,7 +48,10 @@ impl<'a> Fetcher<'a> {
         let mut file = tempfile::tempfile_in(&self.dir).context("a file for a download")?;
         let mut sink =
             Hashed { file: &mut file, hasher: expected.as_ref().map(|digest| Hasher::new(digest.algorithm())) };
-        let downloaded = self.client.download(address, &mut sink)?;
+        let downloaded = match authorization(self.vault, address)? {
+            Some(authorization) => self.client.download_as(address, &authorization, &mut sink)?,
+            None => self.client.download(address, &mut sink)?,
+        };
         let found = sink.hasher.map(Hasher::finish);
         if let (Some(expected), Some(found)) = (&expected, found)
             && *expected != found
@@ -110,6 +113,21 @@ impl Write for Hashed<'_> {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// The value of the `Authorization` header for an address: the secret `HTTP_AUTH_HEADER_host`, or a bearer token that is
+/// `HTTP_AUTH_TOKEN_host`, as with BuildKit. The host has its port where the address names one.
+fn authorization(vault: &Vault, address: &str) -> Result<Option<String>> {
+    let authority = address.split_once("://").map_or("", |(_, rest)| rest).split(['/', '?', '#']).next();
+    let host = authority.unwrap_or_default().rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
+    for (name, before) in [("HTTP_AUTH_HEADER_", ""), ("HTTP_AUTH_TOKEN_", "Bearer ")] {
+        let id = format!("{name}{host}");
+        if let Some(bytes) = vault.secret(&id) {
+            let text = std::str::from_utf8(bytes).ok().with_context(|| format!("the secret {id} is no text"))?;
+            return Ok(Some(format!("{before}{}", text.trim())));
+        }
+    }
+    Ok(None)
 }
 
 /// The last part of the address's path, decoded (RFC 3986, section 2.1).

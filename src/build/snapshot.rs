@@ -21,16 +21,26 @@ pub(super) struct Taken {
     pub(super) layer: Option<Layer>,
     /// The directories that came or changed.
     pub(super) directories: Vec<(RootPath, Inode)>,
+    /// The first change below one of the directories that the caller heeds.
+    pub(super) heeded: Option<RootPath>,
 }
 
-/// Compares, writes the layer if anything changed, and brings the baseline up to date. What changed below `dropped` is in the
-/// baseline, but in no layer.
+/// Directories that are treated apart.
+#[derive(Default)]
+pub(super) struct Apart {
+    /// What changes below them is in the baseline, but in no layer.
+    pub(super) dropped: Vec<RootPath>,
+    /// What changes below them is told.
+    pub(super) heeded: Vec<RootPath>,
+}
+
+/// Compares, writes the layer if anything changed, and brings the baseline up to date.
 pub(super) fn take(
     request: &Request,
     root: &Root,
     baseline: &mut Baseline,
     candidates: &Candidates,
-    dropped: &[RootPath],
+    apart: &Apart,
     timing: &mut StepTiming,
 ) -> Result<Taken> {
     let started = Instant::now();
@@ -47,8 +57,12 @@ pub(super) fn take(
         verify(root, baseline, &diff.changes)?;
     }
     let started = Instant::now();
-    let changes =
-        if dropped.is_empty() { Cow::Borrowed(&diff.changes) } else { Cow::Owned(diff.changes.without_below(dropped)) };
+    let changes = if apart.dropped.is_empty() {
+        Cow::Borrowed(&diff.changes)
+    } else {
+        Cow::Owned(diff.changes.without_below(&apart.dropped))
+    };
+    let heeded = changes.below(&apart.heeded).cloned();
     let written = if changes.is_empty() { None } else { Some(write(request, root, &changes)?) };
     drop(changes);
     timing.layer_ns = nanos(started.elapsed());
@@ -59,7 +73,7 @@ pub(super) fn take(
         timing.bytes_in += layer.uncompressed_size;
         timing.bytes_out = layer.descriptor.size;
     }
-    Ok(Taken { layer: written, directories })
+    Ok(Taken { layer: written, directories, heeded })
 }
 
 fn count(candidates: &Candidates, stats: u64) -> u64 {

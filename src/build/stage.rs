@@ -31,7 +31,7 @@ use crate::oci::{Image, ImageLayer, Platform};
 use crate::plan::{Base, Compat, Plan, Stage, Step};
 use crate::rootfs::Root;
 use crate::snapshot::Baseline;
-use crate::steps::{self, Sources, StageState, Touched, run};
+use crate::steps::{self, Caches, Sources, StageState, Touched, run};
 
 /// What all stages share.
 pub(super) struct Builder<'a, 'scope> {
@@ -54,6 +54,8 @@ pub(super) struct Builder<'a, 'scope> {
     is_anew: bool,
     /// The lines of which is said already what kaniko does otherwise.
     told: BTreeSet<u32>,
+    /// Cache mounts.
+    caches: &'a Caches<'a>,
 }
 
 /// A stage that later ones may need.
@@ -71,7 +73,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         control: &'a run::Control,
         timings: &'a Timings,
         context: &'a Context,
-        (bases, told): (Bases<'a>, BTreeSet<u32>),
+        (bases, told, caches): (Bases<'a>, BTreeSet<u32>, &'a Caches<'a>),
     ) -> Result<Self> {
         let fetch = Fetcher::new(&request.registry, site.work.clone(), &request.vault);
         let trees = Trees::new(request, context)?;
@@ -92,6 +94,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
             standing,
             is_anew,
             told,
+            caches,
         })
     }
 
@@ -185,6 +188,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         let ended = current.end(stage, self.request, self.timings).map(|is_whole| self.release(is_whole, &mut current));
         let brought = if need.tree { ended.and_then(|()| self.bring(stage, &mut current)) } else { ended };
         brought.map_err(|cause| self.at(&stage.from, cause))?;
+        self.tell_differences(stage.from.span.first, &mut current.state);
         Ok(current)
     }
 
@@ -229,8 +233,11 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         let disk = match current.disk.take() {
             Some(disk) => disk,
             None => {
-                let (disk, applied) = self.disk(stage, &current.image)?;
+                let (mut disk, applied) = self.disk(stage, &current.image)?;
                 current.applied = applied;
+                if self.names_volumes() {
+                    disk.heed(current.volumes.iter().map(String::as_str))?;
+                }
                 disk
             }
         };
@@ -376,6 +383,12 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         }
     }
 
+    /// Whether it is said where kaniko 1.24 would drop what is written below a volume of the base.
+    fn names_volumes(&self) -> bool {
+        let reading = &self.request.reading;
+        reading.differences == Differences::Warn && !reading.compat.volume_drops_changes
+    }
+
     /// Says what only a step could find out of kaniko's other ways, if nothing was said of its line.
     fn tell_differences(&mut self, line: u32, state: &mut StageState) {
         let found = state.take_differences();
@@ -406,6 +419,12 @@ impl<'a, 'scope> Builder<'a, 'scope> {
             disk.drop_below(current.state.config.config.volumes.keys().map(String::as_str))?;
         }
         let layer = if each_step && disk.is_touched() { disk.snapshot(self.request, timing)? } else { None };
+        if let Some(path) = disk.take_heeded() {
+            current.state.wrote_below_volume(&path);
+        }
+        if let (Instruction::Volume(_), true) = (&step.located.instruction, self.names_volumes()) {
+            current.state.lacks_volumes(&disk.root)?;
+        }
         Ok((layer, wrote))
     }
 
@@ -431,7 +450,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
             vault: &self.request.vault,
             fetch: &self.fetch,
             own: &self.site.work.join("mounts"),
-            caches: &self.site.caches(),
+            caches: self.caches,
             rights: self.request.rights,
         };
         let instruction = &step.located.instruction;

@@ -112,6 +112,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         platform: request::platform(flags)?,
         times: request::times(flags, env)?,
         packing: request::packing(&flags.output)?,
+        mounts: request::mounts(flags)?,
         bases,
         registry: client.publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,

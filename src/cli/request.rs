@@ -15,11 +15,11 @@ use crate::build::{
     Differences, DockerfileAt, NamedContext, Place, PlanInLog, Reading, RecorderChoice, SnapshotMode, Snapshots, Times,
     Verify, inside,
 };
-use crate::cache::BaseCache;
+use crate::cache::{BaseCache, Limits, MountCache, SavedIn, Saving};
 use crate::codec::{Level, Packing, ZstdLevel};
 use crate::context::MAX_FILE;
 use crate::export::{Destinations, DigestFile};
-use crate::oci::{Format, Platform, Reference};
+use crate::oci::{Format, Platform, Reference, Repository};
 use crate::plan::{Compat, Unused};
 use crate::rootfs::RootPath;
 use crate::store::LayoutSource;
@@ -309,6 +309,33 @@ pub(super) fn verify(flags: &Flags) -> Verify {
 pub(super) fn bases(flags: &CacheFlags) -> Option<Arc<BaseCache>> {
     let is_wanted = flags.cache && !flags.cache_dir.as_os_str().is_empty();
     is_wanted.then(|| Arc::new(BaseCache::new(&flags.cache_dir, flags.cache_ttl)))
+}
+
+/// Where cache mounts are saved: `--cache-mount-dir` or `--cache-mount-repo`, with the limits.
+///
+/// # Errors
+/// Both, or a name that is none of a repository.
+pub(super) fn mounts(flags: &Flags) -> Result<Option<MountCache>> {
+    let own = &flags.own;
+    let place = match (&own.cache_mount_dir, &own.cache_mount_repo) {
+        (Some(_), Some(_)) => bail!("--cache-mount-dir and --cache-mount-repo: give one of the two"),
+        (Some(dir), None) => SavedIn::Directory(dir.clone()),
+        (None, Some(name)) => {
+            SavedIn::Repository(repository(name).with_context(|| format!("--cache-mount-repo={name}"))?)
+        }
+        (None, None) => return Ok(None),
+    };
+    let limits = Limits { size: own.cache_mount_max_size, age: own.cache_mount_max_age };
+    let saving = if flags.cache.no_push_cache { Saving::Off } else { Saving::On };
+    Ok(Some(MountCache::new(place, saving, limits)))
+}
+
+/// The repository of a name without tag and digest.
+fn repository(name: &str) -> Result<Repository> {
+    let reference: Reference = name.parse()?;
+    let is_bare = reference.digest().is_none() && !name.ends_with(&format!(":{}", reference.tag().unwrap_or_default()));
+    ensure!(is_bare, "it must not have a tag or a digest");
+    Ok(reference.repository)
 }
 
 #[cfg(test)]

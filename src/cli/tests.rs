@@ -41,7 +41,7 @@ fn notices(args: &[&str]) -> Notices {
 type Known = (&'static str, &'static str, Option<&'static str>);
 
 /// Those of the executor, of kaniko 1.24 and of its living fork.
-const EXECUTOR: [Known; 83] = [
+const EXECUTOR: [Known; 87] = [
     ("verbosity", "v", Some("debug")),
     ("log-format", "", Some("json")),
     ("log-timestamp", "", None),
@@ -84,6 +84,10 @@ const EXECUTOR: [Known; 83] = [
     ("target", "", Some("stage")),
     ("no-push", "", None),
     ("no-push-cache", "", None),
+    ("cache-mount-dir", "", Some("/m")),
+    ("cache-mount-repo", "", Some("r.io/m")),
+    ("cache-mount-max-size", "", Some("500m")),
+    ("cache-mount-max-age", "", Some("48h")),
     ("cache", "", None),
     ("cache-repo", "", Some("r.io/cache")),
     ("cache-dir", "", Some("/cache")),
@@ -377,6 +381,7 @@ fn a_wrong_flag_says_which_is_meant() {
 fn a_wrong_value_says_what_is_allowed() {
     wrong(&["--no-push=maybe"], &["--no-push", "true or false"]);
     wrong(&["--cache-ttl=2weeks"], &["--cache-ttl", "336h"]);
+    wrong(&["--cache-mount-max-size=much"], &["--cache-mount-max-size", "10g"]);
     wrong(&["--snapshot-mode=fast"], &["events", "full", "redo", "time"]);
     wrong(&["--recorder=inotify"], &["fanotify", "dirwatch", "sweep"]);
     wrong(&["--compression=xz"], &["gzip", "zstd"]);

@@ -33,6 +33,12 @@ pub(super) fn count(word: &str) -> Result<u32, String> {
     word.parse().map_err(|_| format!("{word:?} is not a number of times (0, 1, 2, …)"))
 }
 
+/// A number of bytes as Docker writes it, as `500m` or `10g`.
+pub(super) fn size(word: &str) -> Result<u64, String> {
+    crate::dockerfile::size_in_bytes(word)
+        .ok_or_else(|| format!("{word:?} is not a size (a number of bytes, or as 500m, 10g)"))
+}
+
 /// Go's `time.ParseDuration`: numbers with units, as `336h`, `1h30m`, `1.5h`, `-100ms`; `0` needs none.
 pub(super) fn duration(word: &str) -> Result<SignedDuration, String> {
     let (sign, terms) = match word.strip_prefix('-') {

@@ -44,12 +44,14 @@ pub enum Problem {
     #[error("the instruction is not valid UTF-8")]
     NotUtf8,
     /// No instruction has this name.
-    #[error("unknown instruction: {name}{}", did_you_mean(.suggestion))]
+    #[error("unknown instruction: {name}{}{}", did_you_mean(.suggestion), .before.map(|it| it.to_string()).unwrap_or_default())]
     UnknownInstruction {
         /// The name as written, upper-cased.
         name: String,
         /// The instruction that was likely meant.
         suggestion: Option<String>,
+        /// What the line before may lack, if that is the likelier mistake.
+        before: Option<Unfinished>,
     },
     /// The instruction has no such flag.
     #[error("unknown flag: --{flag} for {instruction}{}", did_you_mean(.suggestion))]
@@ -67,6 +69,25 @@ pub enum Problem {
     /// Any other breach of the grammar.
     #[error("{0}")]
     Syntax(String),
+}
+
+/// How an instruction may have ended too early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unfinished {
+    /// By a line without a mark that it goes on.
+    #[error("; if it belongs to line {line}, that line must end with {escape}")]
+    Continuation {
+        /// The last line of the instruction before, from 1.
+        line: u32,
+        /// The mark.
+        escape: char,
+    },
+    /// By a here-document where none is read.
+    #[error("; line {line} has the mark of a here-document, which only RUN, COPY and ADD can have")]
+    Heredoc {
+        /// The line, from 1.
+        line: u32,
+    },
 }
 
 fn did_you_mean(suggestion: &Option<String>) -> String {

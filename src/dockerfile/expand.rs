@@ -319,7 +319,8 @@ impl<'a> Lexer<'a> {
 }
 
 fn unsupported(name: &str, form: &str) -> ExpandError {
-    syntax(format!("unsupported form ${{{name}{form}…}}"))
+    let instead = if form == ":=" { format!("; ${{{name}:-…}} is a default") } else { String::new() };
+    syntax(format!("unsupported form ${{{name}{form}…}}{instead}"))
 }
 
 #[cfg(test)]

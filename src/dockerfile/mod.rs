@@ -35,7 +35,7 @@ pub mod remote;
 
 pub use check::Checks;
 pub use duration::print as format_duration;
-pub use error::{Error, Problem};
+pub use error::{Error, Problem, Unfinished};
 pub use expand::{ExpandError, expand, expand_body, expand_words, undefined_in};
 pub use expandable::expandable_words;
 pub use healthcheck::{Check, Healthcheck};
@@ -43,9 +43,10 @@ pub use heredoc::{Heredoc, Tabs, Variables};
 pub use instruction::{ArgDefinition, Command, From, Instruction};
 pub use mode::{BadMode, Mode};
 pub use mount::{Access, Attributes, Mount, MountFlag, MountType, Sharing};
-pub use parse::parse;
+pub use parse::{no_json, parse};
 pub use quote::quote;
 pub use run::{Body, Device, Invocation, Network, Run, Security};
+pub(crate) use size::bytes as size_in_bytes;
 pub use suggest::nearest;
 pub use syntax::syntax;
 pub use transfer::{Add, Copy, CopySource, Transfer};
@@ -77,7 +78,7 @@ pub struct Directives {
     pub escape: Escape,
     /// The front-end image asked for. Kept, never used.
     pub syntax: Option<String>,
-    /// The options for build checks. Kept, never used.
+    /// The options for build checks, for [`crate::plan::lint`].
     pub check: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Sizes in bytes as Docker writes them: `64m`, `1.5GB`, `512KiB`. A unit is a power of 1024 whether or not it has an `i`.
 
 /// The number of bytes that `text` says; `None` if it is no size, is negative or does not fit.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub(crate) fn bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = (&text[..digits], text[digits..].trim_start().to_ascii_lowercase());

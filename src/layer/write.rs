@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use super::plan::{Item, plan};
 use super::writer::{Layer, LayerWriter};
 use crate::codec::Packing;
+use crate::log::Transfer;
 use crate::rootfs::{Entry, Kind, Root, RootPath};
 use crate::snapshot::{Change, ChangeSet, Stamp};
 
@@ -25,10 +26,11 @@ pub struct Options {
 /// Writes the layer for `changes` to `sink`, reading contents and unchanged parents from `root`.
 pub fn write(root: &Root, changes: &ChangeSet, options: &Options, sink: impl Write) -> Result<Layer> {
     let mut writer = LayerWriter::create(sink, options)?;
+    let shown = Transfer::begin("write layer", bytes(changes));
     for (name, item) in &plan(changes)? {
         match item {
             Item::Parent => writer.put(name, &parent(root, name)?)?,
-            Item::Put(entry) => put(&mut writer, root, name, entry)?,
+            Item::Put(entry) => put(&mut writer, root, name, entry, &shown)?,
             Item::Link(first) => writer.link(name, first, linked(changes, first)?)?,
             Item::Whiteout => writer.whiteout(name)?,
         }
@@ -50,15 +52,30 @@ fn linked<'a>(changes: &'a ChangeSet, first: &RootPath) -> Result<&'a Entry> {
     }
 }
 
-fn put<W: Write>(writer: &mut LayerWriter<W>, root: &Root, path: &RootPath, entry: &Entry) -> Result<()> {
+/// The bytes of all files that are put.
+fn bytes(changes: &ChangeSet) -> u64 {
+    let size = |change: &Change| match change {
+        Change::Put(Entry { kind: Kind::File { size, .. }, .. }) => *size,
+        _ => 0,
+    };
+    changes.into_iter().map(|(_, change)| size(change)).sum()
+}
+
+fn put<W: Write>(
+    writer: &mut LayerWriter<W>,
+    root: &Root,
+    path: &RootPath,
+    entry: &Entry,
+    shown: &Transfer,
+) -> Result<()> {
     let Kind::File { size, digest } = entry.kind else { return writer.put(path, entry) };
-    let mut file = root.open_file(path)?;
+    let file = root.open_file(path)?;
     let stamp = Stamp::of(&file, path)?;
     if (stamp.size, stamp.mtime) != (size, entry.mtime) {
         bail!("{path} changed after it was compared");
     }
     writer.put(path, entry)?;
-    let written = writer.content(path, size, &mut file)?;
+    let written = writer.content(path, size, &mut shown.reading(&file))?;
     stamp.confirm(&file, path)?;
     if digest.is_some_and(|digest| digest != written) {
         bail!("{path} changed after it was compared");

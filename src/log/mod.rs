@@ -1,16 +1,26 @@
 //! Log lines for people and for CI: levels, the three formats that kaniko has, one writer (standard error).
 //!
+//! On a terminal there are bars below the lines for what is under way ([`Transfer`]); never with JSON or text lines, which are for machines.
+//!
 //! Secrets never come here: callers log names, digests and counts. Field values are part of the message, as kaniko's are.
 
+mod bars;
 mod format;
+mod transfer;
 
 pub use format::Format;
+pub use transfer::{Foreground, Reading, Transfer, foreground};
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::str::FromStr;
 use std::time::Instant;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::FilterFn;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use bars::{Above, Bars};
 
 /// How much is logged; the seven words of kaniko (logrus).
 ///
@@ -46,12 +56,11 @@ pub enum Clock {
 /// Starts logging to standard error. A second call in one process changes nothing.
 pub fn start(verbosity: Verbosity, format: Format, clock: Clock) {
     let lines = format::Lines { format, clock, started: Instant::now() };
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(LevelFilter::TRACE)
-        .with_env_filter(own_events(verbosity))
-        .event_format(lines)
-        .finish();
+    let has_bars = format == Format::Color && verbosity.0 >= LevelFilter::INFO && std::io::stderr().is_terminal();
+    let bars = Bars::on_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(Above(bars.clone())).event_format(lines);
+    let bars = has_bars.then(|| bars.with_filter(FilterFn::new(bars::is_ours)));
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(own_events(verbosity))).with(bars);
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         tracing::debug!("logging is already set up");
     }

@@ -136,3 +136,21 @@ pub(super) fn unused(instructions: &[Located], options: &Options) -> Vec<String>
     };
     options.build_args.keys().filter(|name| !is_used(name)).cloned().collect()
 }
+
+/// What BuildKit's own build arguments ask for that is not done.
+const IDLE: [&str; 8] = [
+    "BUILDKIT_BUILD_NAME",
+    "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+    "BUILDKIT_GIT_ADVICE",
+    "BUILDKIT_INLINE_CACHE",
+    "BUILDKIT_MULTI_PLATFORM",
+    "BUILDKIT_SANDBOX_HOSTNAME",
+    "BUILDKIT_SBOM_SCAN_CONTEXT",
+    "BUILDKIT_SBOM_SCAN_STAGE",
+];
+
+/// The build arguments that ask for such a thing.
+pub(super) fn idle(options: &Options) -> Vec<String> {
+    let asks = |(name, value): &(&String, &String)| IDLE.contains(&name.as_str()) && !value.is_empty() && *value != "0";
+    options.build_args.iter().filter(asks).map(|(name, _)| name.clone()).collect()
+}

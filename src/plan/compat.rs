@@ -87,7 +87,7 @@ pub fn is_foreign(syntax: &str) -> bool {
     let image = syntax.split_whitespace().next().unwrap_or_default();
     let image = image.strip_prefix("docker.io/").unwrap_or(image);
     let name = image.split(['@', ':']).next().unwrap_or_default();
-    !matches!(name, "docker/dockerfile" | "docker/dockerfile-upstream")
+    !matches!(name, "docker/dockerfile" | "docker/dockerfile-upstream" | "dockerfile.v0")
 }
 
 /// kaniko reads words with a backslash, whatever the directive says.
@@ -132,6 +132,9 @@ impl Reader<'_> {
                 if check.start_interval != 0 && !compat.no_start_interval =>
             {
                 Some("--start-interval is kept; kaniko 1.24 drops it".to_owned())
+            }
+            Instruction::Expose(words) if words.iter().any(|word| is_range(word)) => {
+                Some("each port of the range is exposed; kaniko 1.24 does not know ranges".to_owned())
             }
             Instruction::Maintainer(_) if !compat.no_maintainer => {
                 Some("this sets the author of the image; kaniko 1.24 ignores it".to_owned())
@@ -208,6 +211,11 @@ impl Reader<'_> {
     }
 }
 
+/// Whether a word of EXPOSE is a range as it stands.
+fn is_range(word: &str) -> bool {
+    word.split_once('-').is_some_and(|(first, _)| !first.is_empty() && first.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// The variables that an ARG or an ENV declares.
 fn names(instruction: &Instruction) -> Vec<&str> {
     match instruction {
@@ -249,9 +257,15 @@ fn transfer(transfer: &Transfer) -> Option<&'static str> {
     let rows = [
         (!transfer.excludes.is_empty(), "--exclude leaves files out; kaniko 1.24 copies them"),
         (transfer.link, "--link is done; kaniko 1.24 ignores it"),
+        (is_symbolic(transfer.chmod.as_deref()), "--chmod changes bits; kaniko 1.24 takes octal modes only"),
         (transfer.heredocs().next().is_some(), "the here-document becomes a file; kaniko 1.24 fails on it"),
     ];
     first(&rows)
+}
+
+/// Whether a mode is no octal number as it stands.
+fn is_symbolic(chmod: Option<&str>) -> bool {
+    chmod.is_some_and(|chmod| !chmod.contains('$') && chmod.bytes().any(|b| !b.is_ascii_digit()))
 }
 
 fn first(rows: &[(bool, &'static str)]) -> Option<&'static str> {

@@ -97,11 +97,18 @@ pub enum Problem {
         why: String,
     },
     /// `--target` that names no stage.
-    #[error("the target {target:?} is not a stage; they are {stages}")]
+    #[error("the target {target:?} is not a stage{}; they are {stages}", did_you_mean(.suggestion))]
     UnknownTarget {
+        /// The stage that was likely meant.
+        suggestion: Option<String>,
         /// The flag's value.
         target: String,
         /// The stages there are.
         stages: String,
     },
+}
+
+/// ` (did you mean X?)`, or nothing.
+fn did_you_mean(suggestion: &Option<String>) -> String {
+    suggestion.as_ref().map(|name| format!(" (did you mean {name}?)")).unwrap_or_default()
 }

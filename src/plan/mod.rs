@@ -8,6 +8,7 @@ mod args;
 mod compat;
 mod error;
 pub mod lint;
+mod meant;
 mod resolve;
 mod show;
 mod triggers;
@@ -16,6 +17,7 @@ mod unsupported;
 pub use args::{Args, PlatformNames};
 pub use compat::{Compat, Difference, differences, is_foreign};
 pub use error::{Error, Problem};
+pub use meant::StageNames;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,6 +71,8 @@ pub struct Plan {
     pub escape: Escape,
     /// Build arguments that no ARG of the file declares and that are not predefined, for a warning.
     pub unused_build_args: Vec<String>,
+    /// Build arguments that BuildKit takes for itself and that change nothing here, for a warning.
+    pub idle_build_args: Vec<String>,
 }
 
 /// A stage that is not built.
@@ -201,7 +205,8 @@ pub fn plan(dockerfile: &Dockerfile, options: &Options) -> Result<Plan, Error> {
     let target = position(&targets[0]).unwrap_or(stages.len() - 1);
     let targets = targets.iter().filter_map(position).collect();
     let unused_build_args = args::unused(&dockerfile.instructions, options);
-    Ok(Plan { stages, target, targets, skipped, args, escape, unused_build_args })
+    let idle_build_args = args::idle(options);
+    Ok(Plan { stages, target, targets, skipped, args, escape, unused_build_args, idle_build_args })
 }
 
 fn skipped(stage: &Stage) -> Skipped {

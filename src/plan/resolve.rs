@@ -1,7 +1,7 @@
 //! Stages and what they refer to: names and indices become positions.
 
 use super::{Args, Base, Error, Keep, Options, Origin, Problem, Source, Stage, Step, Unused, triggers};
-use crate::dockerfile::{Copy, Escape, From, Instruction, Located, MountFlag};
+use crate::dockerfile::{self, Copy, Escape, From, Instruction, Located, MountFlag};
 
 /// All stages of the file, positions being indices in the file.
 pub(super) fn stages(body: &[Located], args: &Args, options: &Options, escape: Escape) -> Result<Vec<Stage>, Error> {
@@ -186,7 +186,9 @@ fn index_of(stages: &[Stage], target: &str) -> Result<usize, Error> {
     let numbered = || target.parse().ok().filter(|index| *index < stages.len());
     named.or_else(numbered).ok_or_else(|| {
         let definitions = stages.iter().filter_map(|stage| name(&stage.from)).map(|name| name.definition);
-        Error::anywhere(Problem::UnknownTarget { target: target.to_owned(), stages: list(definitions) })
+        let names = stages.iter().filter_map(|stage| stage.name.as_deref());
+        let suggestion = dockerfile::nearest(target, names).map(str::to_owned);
+        Error::anywhere(Problem::UnknownTarget { target: target.to_owned(), stages: list(definitions), suggestion })
     })
 }
 

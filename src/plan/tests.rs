@@ -207,6 +207,7 @@ fn build_args_that_nothing_declares() {
     let options = with_args(&given.map(|name| (name, "x")));
     let plan = planned("ARG A\nFROM a AS unbuilt\nARG B=$D\nFROM a\nARG x C=1", &options);
     assert_eq!(plan.unused_build_args, ["D"]);
+    assert_eq!(plan.idle_build_args, ["BUILDKIT_INLINE_CACHE"]);
 }
 
 #[test]

@@ -42,12 +42,12 @@ pub use login::Login;
 pub use patience::{Backoff, Timeouts};
 pub use policy::{ClientCertificate, Policy, Protocols, canonical, host_and_client_certificate, host_and_path};
 pub use proxy::Proxies;
-pub use pull::{Documents, Outcome, Resolved};
+pub use pull::{Artifact, Documents, Outcome, Resolved};
 pub use route::Routes;
 pub use trust::Authorities;
 
 use crate::credentials::{Identity, Network};
-use crate::oci::{Descriptor, Digest, Image, Platform, Reference, Repository};
+use crate::oci::{Descriptor, Digest, Encoded, Image, ImageLayer, Platform, Reference, Repository};
 use crate::store::BlobDir;
 use endpoint::Endpoint;
 use policy::Direction;
@@ -168,7 +168,17 @@ impl Client {
 
     /// Writes the file at an address that is no registry's to `sink`. After an error `sink` may have a part of it.
     pub fn download(&self, address: &str, sink: &mut dyn std::io::Write) -> Result<Downloaded, Error> {
-        self.runtime.block_on(download::download(self, address, sink))
+        self.runtime.block_on(download::download(self, address, None, sink))
+    }
+
+    /// The same with the value of an `Authorization` header.
+    pub fn download_as(
+        &self,
+        address: &str,
+        authorization: &str,
+        sink: &mut dyn std::io::Write,
+    ) -> Result<Downloaded, Error> {
+        self.runtime.block_on(download::download(self, address, Some(authorization), sink))
     }
 
     /// Uploads `image`, whose layers are in `blobs` or in the registry that they came from. Returns the manifest's digest.
@@ -179,6 +189,27 @@ impl Client {
     /// The same to several destinations, which share what they can. None gets a manifest before all have all blobs.
     pub fn push_to_all(&self, destinations: &[Reference], image: &Image, blobs: &BlobDir) -> Result<Digest, Error> {
         self.runtime.block_on(push::push(self, destinations, image, blobs))
+    }
+
+    /// Uploads what is no image, `encoded` with its layers. Returns the manifest's digest.
+    pub fn push_artifact(
+        &self,
+        to: &Reference,
+        encoded: &Encoded,
+        layers: &[ImageLayer],
+        blobs: &BlobDir,
+    ) -> Result<Digest, Error> {
+        self.runtime.block_on(push::push_encoded(self, std::slice::from_ref(to), encoded, layers, blobs))
+    }
+
+    /// The manifest and the configuration of what is no image; `None` if nothing has that name. No mirror is asked.
+    pub fn artifact(&self, reference: &Reference) -> Result<Option<Artifact>, Error> {
+        self.runtime.block_on(pull::artifact(self, reference))
+    }
+
+    /// Downloads a blob of an artifact into `blobs`.
+    pub fn artifact_blob(&self, repository: &Repository, blob: &Descriptor, blobs: &BlobDir) -> Result<(), Error> {
+        self.runtime.block_on(pull::artifact_blob(self, repository, blob, blobs))
     }
 
     /// Begins an upload to the repository and cancels it, to learn early whether a push can succeed.

@@ -5,12 +5,15 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::log::Transfer;
+
 /// A transfer that takes longer is spoken of this often.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// A transfer of a known number of bytes.
 pub(super) struct Progress {
     what: String,
+    shown: Transfer,
     done: AtomicU64,
     total: u64,
     begun: Instant,
@@ -21,8 +24,8 @@ impl Progress {
     /// A transfer of `total` bytes that begins now; `what` says in the log which.
     pub(super) fn begin(what: String, total: u64) -> Self {
         tracing::debug!("{what}: {total} bytes");
-        let now = Instant::now();
-        Progress { what, done: AtomicU64::new(0), total, begun: now, spoken: Mutex::new(now) }
+        let (now, shown) = (Instant::now(), Transfer::begin(&what, total));
+        Progress { what, shown, done: AtomicU64::new(0), total, begun: now, spoken: Mutex::new(now) }
     }
 
     /// The number of bytes that passed.
@@ -37,11 +40,13 @@ impl Progress {
     /// Sets the number of bytes that passed, where a transfer goes on elsewhere or from the start.
     pub(super) fn set(&self, done: u64) {
         self.done.store(done, Ordering::Relaxed);
+        self.shown.at(done);
     }
 
     /// Counts bytes that pass.
     pub(super) fn advance(&self, bytes: u64) {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.shown.at(done);
         let mut spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
         if spoken.elapsed() >= INTERVAL {
             *spoken = Instant::now();

@@ -81,8 +81,18 @@ pub struct Copier<'a> {
     /// The root and the directory copied into: a source that holds them is not copied into itself.
     own: Vec<Inode>,
     touched: BTreeSet<RootPath>,
-    /// The first owner of a source that its copy does not have.
-    replaced: Cell<Option<(u32, u32)>>,
+    noticed: Cell<Noticed>,
+}
+
+/// What the sources of a copy turned out to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noticed {
+    /// The user and the group of the first one whose copy belongs to somebody else.
+    pub replaced_owner: Option<(u32, u32)>,
+    /// One had extended attributes.
+    pub attributes: bool,
+    /// Two names were one file.
+    pub links: bool,
 }
 
 /// A directory whose contents are being copied.
@@ -105,7 +115,7 @@ impl<'a> Copier<'a> {
     pub fn new(from: &'a Root, to: &'a Root, stamp: Stamp<'a>, onto: Onto) -> Self {
         let (from, there) = (Cursor::new(from), Cursor::new(to));
         let (fresh, copies, open, own, touched) = Default::default();
-        Copier { from, to, there, stamp, onto, fresh, copies, open, own, touched, replaced: Cell::new(None) }
+        Copier { from, to, there, stamp, onto, fresh, copies, open, own, touched, noticed: Cell::default() }
     }
 
     /// Goes on with copies out of `from`.
@@ -148,9 +158,15 @@ impl<'a> Copier<'a> {
         }
     }
 
-    /// The user and the group of the first source whose copy belongs to somebody else; `None` if there is none.
-    pub fn replaced_owner(&self) -> Option<(u32, u32)> {
-        self.replaced.get()
+    /// What the sources so far turned out to be.
+    pub fn noticed(&self) -> Noticed {
+        self.noticed.get()
+    }
+
+    fn notice(&self, change: impl FnOnce(&mut Noticed)) {
+        let mut noticed = self.noticed.get();
+        change(&mut noticed);
+        self.noticed.set(noticed);
     }
 
     fn vacate(&mut self, path: &RootPath) -> Result<()> {
@@ -318,6 +334,7 @@ impl<'a> Copier<'a> {
             _ => self.clear_of_directory(target)?,
         }
         if let Some(first) = self.copies.get(&node.inode) {
+            self.notice(|it| it.links = true);
             return self.to.hard_link(target, first);
         }
         if node.nlink > 1 && matches!(node.entry.kind, Kind::File { .. }) {
@@ -338,9 +355,10 @@ impl<'a> Copier<'a> {
     /// What the copy of `entry` is to have.
     fn stamped(&self, entry: &Entry) -> Entry {
         let mut entry = entry.clone();
+        self.notice(|it| it.attributes |= !entry.xattrs.is_empty());
         if let Owner::Given(owner) = self.stamp.owner {
             if (entry.uid, entry.gid) != (owner.uid, owner.gid) {
-                self.replaced.set(self.replaced.get().or(Some((entry.uid, entry.gid))));
+                self.notice(|it| it.replaced_owner = it.replaced_owner.or(Some((entry.uid, entry.gid))));
             }
             (entry.uid, entry.gid) = (owner.uid, owner.gid);
         }

@@ -27,7 +27,7 @@ pub mod users;
 mod write;
 mod xattr;
 
-pub use copy::{Copier, Filter, Onto, Owner, Remode, Selection, Stamp};
+pub use copy::{Copier, Filter, Noticed, Onto, Owner, Remode, Selection, Stamp};
 pub use cursor::Cursor;
 pub use entry::{ContentDigest, Entry, Kind, Node, Timestamp, Xattrs};
 pub use error::{Error, Result};

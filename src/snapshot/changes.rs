@@ -42,6 +42,12 @@ impl ChangeSet {
         self.0.is_empty()
     }
 
+    /// The first path below any of `directories`.
+    pub fn below(&self, directories: &[RootPath]) -> Option<&RootPath> {
+        let is_below = |path: &RootPath| directories.iter().any(|dir| path != dir && path.is_at_or_below(dir));
+        self.iter().map(|(path, _)| path).find(|path| is_below(path))
+    }
+
     /// What is left without all that happens below `directories`. A file that keeps a name elsewhere is put there.
     pub fn without_below(&self, directories: &[RootPath]) -> ChangeSet {
         let is_below = |path: &RootPath| directories.iter().any(|dir| path != dir && path.is_at_or_below(dir));

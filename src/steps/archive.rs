@@ -8,7 +8,7 @@ use std::io::{BufReader, Read, Seek};
 
 use anyhow::Result;
 
-use crate::codec;
+use crate::codec::{self, Encoding};
 use crate::rootfs::{Copier, Owner, RootPath};
 
 const BLOCK: usize = 512;
@@ -29,6 +29,14 @@ pub(super) fn open(mut file: File) -> Result<Option<Archive>> {
 }
 
 impl Archive {
+    /// How it is compressed.
+    pub(super) fn encoding(&self) -> Result<Encoding> {
+        let mut file = &self.0;
+        let found = codec::sniff(&start(&mut file, codec::SNIFF_LEN)?);
+        file.rewind()?;
+        Ok(found)
+    }
+
     /// Extracts it into the exact `target`.
     pub(super) fn unpack(self, copier: &mut Copier<'_>, target: &RootPath, owner: Owner) -> Result<()> {
         let tar = codec::decode(BufReader::with_capacity(256 * 1024, self.0))?;

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use super::mounting::Mounting;
 use super::run::{self, Mount, Outcome, RunSpec, Surroundings, What};
 use super::state::StageState;
-use super::{Error, Sources, Touched, workdir};
+use super::{Ended, Error, Sources, Touched, workdir};
 use crate::dockerfile::{Command, Invocation, Network, Run, Security};
 use crate::rootfs::{Root, users};
 
@@ -32,9 +32,11 @@ pub(super) fn run(state: &StageState, root: &Root, it: &Run, sources: &Sources<'
         security: if it.security == Security::Insecure { run::Security::Insecure } else { run::Security::Sandbox },
         own: sources.own.into(),
     };
-    let outcome = run::run(&spec, sources.control)?;
+    let outcome = run::run(&spec, sources.control);
+    let is_well = matches!(outcome, Ok(Outcome::Exited(0)));
+    mounting.ended(sources.caches, if is_well { Ended::Well } else { Ended::Badly });
     drop(mounting);
-    match outcome {
+    match outcome? {
         Outcome::Exited(0) => Ok(Touched::Unknown),
         outcome => Err(Error::Failed(outcome)),
     }

@@ -45,6 +45,27 @@ impl Destination {
             || (self.onto == Onto::Standing && stands_as_directory(root, &self.exact(root)?)?))
     }
 
+    /// The outermost directory on the way to it that is missing.
+    pub(super) fn missing_way(&self, root: &Root) -> Result<Option<RootPath>> {
+        let exact = self.exact(root)?;
+        let way = match self.directory {
+            Named::Directory => Some(exact),
+            Named::Either => exact.parent(),
+        };
+        for path in way
+            .iter()
+            .flat_map(|way| [way.clone()].into_iter().chain(way.ancestors()))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
+            if !path.is_root() && root.observe(&path)?.is_none() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
     /// Refuses several sources of which one would replace another; `is_alone` says that one is no directory.
     pub(super) fn check_room(&self, root: &Root, sources: usize, is_alone: bool) -> Result<()> {
         if sources > 1 && is_alone && !self.is_directory(root)? {

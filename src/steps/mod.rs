@@ -6,8 +6,10 @@
 pub mod run;
 
 mod archive;
+mod caches;
 mod command;
 mod destination;
+mod differences;
 mod expose;
 mod fetch;
 mod foresee;
@@ -28,6 +30,7 @@ mod workdir;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+pub use caches::{Caches, Ended, Restore, Used};
 pub use fetch::{CheckOut, Fetch, Fetched, Repository};
 pub use foresee::foresee;
 pub use history::history;
@@ -73,7 +76,7 @@ pub struct Sources<'a> {
     /// A directory of ours, empty and outside of the image, if possible on the root's file system. It is empty again after.
     pub own: &'a Path,
     /// Where cache mounts are kept.
-    pub caches: &'a Path,
+    pub caches: &'a Caches<'a>,
     /// What a step may ask for.
     pub rights: Rights,
 }

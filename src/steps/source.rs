@@ -10,7 +10,8 @@ use anyhow::{Result, anyhow};
 use super::Tree;
 use crate::context::Exclusion;
 use crate::dockerfile::glob::{Glob, is_pattern};
-use crate::rootfs::{Node, RootPath, Selection};
+use crate::dockerfile::nearest;
+use crate::rootfs::{Kind, Node, RootPath, Selection};
 
 /// Something that a source names.
 pub(super) struct Found {
@@ -20,6 +21,8 @@ pub(super) struct Found {
     pub name: Vec<u8>,
     /// What it is.
     pub node: Node,
+    /// Whether a link of that name led there.
+    pub through_link: bool,
 }
 
 /// A source is neither in its tree nor a pattern.
@@ -42,14 +45,16 @@ pub(super) fn find(tree: &Tree<'_>, source: &str) -> Result<Vec<Found>> {
     };
     let patterns: Vec<Glob> = names[first..].iter().map(|name| Glob::new(name)).collect::<Result<_, _>>()?;
     let base = named(tree, source, &clean(&names[..first].join("/"))?)?;
-    let mut found = Vec::new();
+    let mut matches = Matches::default();
     if base.node.entry.is_directory() {
-        matching(tree, &base.path, &patterns, &mut found)?;
+        matching(tree, &base.path, &patterns, &mut matches)?;
     }
-    if found.is_empty() {
-        tracing::warn!("nothing in {} matches {source:?}", tree.name());
+    if matches.found.is_empty() {
+        let left_out = matches.left_out.as_ref().and_then(|path| Some((path, tree.exclusion(path)?)));
+        let why = left_out.map(|(path, why)| format!(" ({path} is {why})")).unwrap_or_default();
+        tracing::warn!("nothing in {} matches {source:?}{why}", tree.name());
     }
-    Ok(found)
+    Ok(matches.found)
 }
 
 /// The one thing that `source`, no pattern, names in `tree`.
@@ -64,22 +69,53 @@ fn named(tree: &Tree<'_>, source: &str, path: &RootPath) -> Result<Found> {
     let name = path.name().unwrap_or_default().to_vec();
     match tree.root().observe(&exact)? {
         Some(node) if may_name(tree, path, &node) && takes(tree, &exact, &node)? => {
-            Ok(Found { path: exact, name, node })
+            let through_link = is_link(tree, path)?;
+            Ok(Found { path: exact, name, node, through_link })
         }
         node => {
             let excluded = node.and_then(|_| tree.exclusion(path).or_else(|| tree.exclusion(&exact)));
-            Err(missing(tree, source, excluded).into())
+            Err(missing(tree, source, path, excluded).into())
         }
     }
 }
 
-fn missing(tree: &Tree<'_>, source: &str, exclusion: Option<Exclusion<'_>>) -> Missing {
-    let why = exclusion.map(|exclusion| format!(" ({exclusion})")).unwrap_or_default();
+/// Whether a link stands at `path`, where links above it lead.
+fn is_link(tree: &Tree<'_>, path: &RootPath) -> Result<bool> {
+    let (Some(parent), Some(name)) = (path.parent(), path.name()) else { return Ok(false) };
+    let own = tree.root().resolve(parent.as_bytes())?.join_name(name);
+    Ok(tree.root().observe(&own)?.is_some_and(|node| matches!(node.entry.kind, Kind::Symlink(_))))
+}
+
+fn missing(tree: &Tree<'_>, source: &str, path: &RootPath, exclusion: Option<Exclusion<'_>>) -> Missing {
+    let why = match exclusion {
+        Some(exclusion) => Some(exclusion.to_string()),
+        None if source.split('/').any(|part| part == "..") => Some(format!("`..` stops at its top, so this is {path}")),
+        None => nearly(tree, path).map(|name| format!("did you mean {name}?")),
+    };
+    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
     Missing { source_name: source.to_owned(), tree: tree.name(), why }
 }
 
+/// What stands where `path` would and has nearly its name. Only one that the ignore rules leave.
+fn nearly(tree: &Tree<'_>, path: &RootPath) -> Option<String> {
+    let wanted = std::str::from_utf8(path.name()?).ok()?;
+    let parent = tree.root().resolve(path.parent()?.as_bytes()).ok()?;
+    let names = tree.root().read_dir(&parent).ok()?;
+    let is_left = |name: &&str| tree.exclusion(&parent.join_name(name.as_bytes())).is_none();
+    let names = names.iter().filter_map(|name| std::str::from_utf8(name).ok()).filter(is_left);
+    nearest(wanted, names).map(str::to_owned)
+}
+
+/// What patterns match.
+#[derive(Default)]
+struct Matches {
+    found: Vec<Found>,
+    /// One that they match and the ignore file excludes.
+    left_out: Option<RootPath>,
+}
+
 /// Adds what matches `patterns`, one a level, below the directory `at`.
-fn matching(tree: &Tree<'_>, at: &RootPath, patterns: &[Glob], found: &mut Vec<Found>) -> Result<()> {
+fn matching(tree: &Tree<'_>, at: &RootPath, patterns: &[Glob], matches: &mut Matches) -> Result<()> {
     let Some((pattern, deeper)) = patterns.split_first() else { return Ok(()) };
     for name in tree.root().read_dir(at)? {
         if !pattern.matches(&name) {
@@ -89,10 +125,11 @@ fn matching(tree: &Tree<'_>, at: &RootPath, patterns: &[Glob], found: &mut Vec<F
         let Some(node) = tree.root().observe(&path)? else { continue };
         let is_directory = node.entry.is_directory();
         match deeper.is_empty() {
-            false if is_directory => matching(tree, &path, deeper, found)?,
+            false if is_directory => matching(tree, &path, deeper, matches)?,
             true if takes(tree, &path, &node)? => {
-                found.push(named(tree, &String::from_utf8_lossy(path.as_bytes()), &path)?);
+                matches.found.push(named(tree, &String::from_utf8_lossy(path.as_bytes()), &path)?);
             }
+            true => matches.left_out = Some(path),
             _ => {}
         }
     }

@@ -7,11 +7,12 @@ use std::ffi::{OsStr, OsString};
 
 use anyhow::{Context as _, Result};
 
+use super::differences;
 use super::variables::Variables;
 use crate::dockerfile::{self, Escape};
 use crate::oci::ConfigFile;
 use crate::plan::{Args, Compat};
-use crate::rootfs::RootPath;
+use crate::rootfs::{Root, RootPath};
 
 /// The PATH of an image that says nothing.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -64,6 +65,21 @@ impl StageState {
     /// can tell.
     pub fn take_differences(&mut self) -> Vec<String> {
         std::mem::take(&mut self.differences)
+    }
+
+    /// Notes that a step wrote `path`, which is below a volume of the base.
+    pub fn wrote_below_volume(&mut self, path: &RootPath) {
+        self.differences.push(differences::of_write(path));
+    }
+
+    /// Notes each volume so far of which `root` has no directory.
+    pub fn lacks_volumes(&mut self, root: &Root) -> Result<()> {
+        for volume in self.config.config.volumes.keys() {
+            if root.observe(&root.resolve(volume.as_bytes())?)?.is_none() {
+                self.differences.push(differences::of_volume(volume));
+            }
+        }
+        Ok(())
     }
 
     /// A stage that begins where this one ended: it has the config, but no ONBUILD triggers, and sees the ARGs.

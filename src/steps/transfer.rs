@@ -14,7 +14,7 @@ use super::fetch::{CheckOut, Fetch, Fetched, Repository};
 use super::pattern;
 use super::source::{Found, find};
 use super::state::StageState;
-use super::{Sources, Touched, Tree};
+use super::{Sources, Touched, Tree, differences};
 use crate::dockerfile::{self, CopySource, Heredoc, Mode, Variables, ignore::Ignore, remote};
 use crate::plan::Compat;
 use crate::rootfs::{Copier, Kind, Onto, Owner, Remode, Root, RootPath, Stamp, users};
@@ -73,6 +73,16 @@ enum Item {
     Repository(Repository),
 }
 
+impl Item {
+    /// The name of a source that is a link, where what it leads to is copied.
+    fn followed(&self) -> Option<String> {
+        match self {
+            Item::Named(found) if found.through_link => Some(String::from_utf8_lossy(&found.name).into_owned()),
+            _ => None,
+        }
+    }
+}
+
 impl<'a> From<&'a dockerfile::Copy> for Ask<'a> {
     fn from(copy: &'a dockerfile::Copy) -> Self {
         let (archives, remote) = (Archives::Copied, Remote::Refused);
@@ -114,12 +124,17 @@ pub(super) fn transfer(state: &mut StageState, root: &Root, sources: &Sources<'_
         archives: ask.archives,
         members: chown.unwrap_or(Owner::Kept),
         is_stamped: mode.is_some(),
+        unpacked: None,
     };
+    let way = mode
+        .as_ref()
+        .map(|mode| destination.missing_way(root).map(|way| way.filter(|_| mode.apply(0o755, true) != 0o755)));
+    let way = way.transpose()?.flatten();
     items.iter().try_for_each(|item| placing.item(item))?;
-    let lost = placing.copier.replaced_owner().filter(|_| chown.is_none());
-    state.differences.extend(lost.map(|(uid, gid)| {
-        format!("what belongs to {uid}:{gid} in the context is root's in the image; kaniko 1.24 keeps the owner")
-    }));
+    let mut noticed = placing.copier.noticed();
+    noticed.replaced_owner = noticed.replaced_owner.filter(|_| chown.is_none());
+    let (tar, link) = (placing.unpacked, items.iter().find_map(Item::followed));
+    state.differences.extend(differences::of_transfer(noticed, tar, link, way));
     let touched = placing.copier.into_touched();
     Ok(if touched.is_empty() { Touched::Nothing } else { Touched::Paths(touched) })
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::Touched;
 use super::state::StageState;
+use super::{Touched, differences};
 use crate::rootfs::{Root, RootPath, users};
 
 const MODE: u32 = 0o755;
@@ -15,6 +15,9 @@ const MODE: u32 = 0o755;
 pub(super) fn workdir(state: &mut StageState, root: &Root, word: &str) -> Result<Touched> {
     let path = destination(state, word)?;
     let made = make(state, root, &path)?;
+    let uid =
+        made.iter().next().map(|first| root.observe(first)).transpose()?.flatten().map_or(0, |node| node.entry.uid);
+    state.differences.extend(differences::of_workdir(made.len(), uid));
     enter(state, word)?;
     Ok(if made.is_empty() { Touched::Directory(root.resolve(path.as_bytes())?) } else { Touched::Paths(made) })
 }

@@ -3,7 +3,8 @@
 //! of a user namespace}. A cell runs random sequences through the nominator of a stage, or is refused as `table.rs` says.
 //!
 //! `cargo test --release --test cells` checks the table with 100 sequences a cell; `… -- check N [RIGHTS…]` checks it with N,
-//! or a part of it; `… -- soak N` runs N in all (`make soak`).
+//! or a part of it; `… -- soak N` runs N in all, and `… -- debian` builds the Dockerfiles over Debian of the differential tests
+//! (`make soak` does both).
 //! The program runs itself again with other rights. It needs root and what scripts/install-deps.sh installs.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -11,6 +12,9 @@
 #[allow(dead_code)]
 #[path = "../../watcher/tests/it/changes.rs"]
 mod changes;
+#[allow(dead_code)]
+#[path = "../it/differential/mod.rs"]
+mod differential;
 #[allow(dead_code)]
 #[path = "../it/mapper.rs"]
 mod mapper;
@@ -56,11 +60,25 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["check", sequences, ref contexts @ ..] => check(sequences.parse().expect("a number"), contexts),
+        ["debian"] => debian(),
         ["soak", total] => soak::run(total.parse().expect("a number")),
         // What the harness of other tests is told: only they have names to choose from.
         ["--list", ..] => ExitCode::SUCCESS,
         _ => check(SEQUENCES, &[]),
     }
+}
+
+/// The Dockerfiles over Debian, by silt and by buildah.
+fn debian() -> ExitCode {
+    let started = std::time::Instant::now();
+    let (count, wrong) = differential::over_debian();
+    report::say(&wrong);
+    report::say(&[format!(
+        "{count} Dockerfiles over Debian, {} wrong, {} s",
+        wrong.len(),
+        started.elapsed().as_secs()
+    )]);
+    if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Every cell once, or those of some contexts.

@@ -305,3 +305,28 @@ fn flags_of_registries_and_outputs_reach_a_build() {
         serde_json::from_str(&fs::read_to_string(dir.path().join("images")).unwrap()).unwrap();
     assert_eq!(images["name"], name);
 }
+
+#[test]
+fn a_terminal_shows_bars_and_the_output_of_steps_below_the_lines() {
+    let registry = Registry::start();
+    let typescript = |format: &str| {
+        let build =
+            Build::new("FROM base\nCOPY large /\nRUN echo from-the-step; sleep 0.3\n").base("base", &bases::busybox());
+        let build = build.file("large", vec![7; 1 << 20]).arg(format!("--destination={}", registry.name("bars:1")));
+        let place = build.dir().join("typescript");
+        // script(1) takes a command line; it runs the builder on a terminal of its own.
+        let script = "exec script -qec \"$(printf '%q ' \"$@\")\" \"$0\"";
+        let build = build.arg(format!("--log-format={format}"));
+        let _built = build.through(&["bash", "-c", script, place.to_str().unwrap()]).succeed();
+        String::from_utf8_lossy(&fs::read(place).unwrap()).into_owned()
+    };
+    let seen = typescript("color");
+    for what in ["unpack sha256:", "write layer", "push blob sha256:", "MiB/s"] {
+        assert!(seen.contains(what), "{what}: {seen:?}");
+    }
+    assert!(seen.contains("from-the-step\r\n") && seen.contains("\u{1b}[36mINFO"), "{seen:?}");
+    for format in ["json", "text"] {
+        let seen = typescript(format);
+        assert!(!seen.contains("write layer") && !seen.contains('\u{1b}'), "{seen:?}");
+    }
+}

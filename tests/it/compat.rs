@@ -116,6 +116,75 @@ fn an_env_of_the_base_that_an_arg_hides_is_named() {
     assert_eq!(fs::read_to_string(built.root().join("x")).unwrap(), "1\n");
 }
 
+/// The lines of which something is said, with what is said.
+fn told(said: &str) -> Vec<(u32, String)> {
+    let of_kaniko = said.lines().filter(|line| line.contains("kaniko 1.24"));
+    let found = of_kaniko.filter_map(|line| line.split("Dockerfile:").nth(1)?.split_once(": "));
+    found.map(|(number, what)| (number.parse().unwrap(), what.to_owned())).collect()
+}
+
+/// What only the files tell.
+const FILES: &str = "FROM base
+COPY link /followed
+ADD tar.xz /unpacked
+COPY --chmod=700 file /on/the/way
+COPY pair /pair
+COPY tool /tool
+USER 1000
+WORKDIR /a/b
+COPY file /a/file
+RUN id > /tmp/id
+VOLUME /missing
+";
+
+#[test]
+fn what_only_the_files_tell_is_named() {
+    let build = build(FILES);
+    let script = "ln -s file link; mkdir pair t; echo x > pair/a; ln pair/a pair/b; echo x > t/x; tar cJf tar.xz t
+        echo x > tool; setcap cap_net_raw+ep tool";
+    let context = build.dir().join("context");
+    crate::support::run(std::process::Command::new("sh").args(["-euc", script]).current_dir(context));
+    let built = build.succeed();
+    let mut told = told(&built.stderr());
+    told.sort();
+    let expected = [
+        (2, "what the link link leads to"),
+        (3, "reads no xz"),
+        (4, "--chmod applies to /on, which"),
+        (5, "names of one file"),
+        (6, "file capabilities"),
+        (8, "belong to the user 1000 too"),
+        (11, "the directory /missing is not made"),
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    for ((line, what), (number, part)) in told.iter().zip(expected) {
+        assert!(*line == number && what.contains(part), "{line}: {what}");
+    }
+}
+
+#[test]
+fn what_is_written_below_a_volume_of_the_base_is_named() {
+    let below = build("FROM base\nRUN mkdir -p /data/in\nVOLUME /data\n");
+    let layout = below.dir().join("layout");
+    let below = below.arg(format!("--oci-layout-path={}", layout.display())).succeed();
+    let dockerfile = "FROM below\nRUN echo x > /x\nRUN echo x > /data/in/x\nCOPY file /data/\nRUN touch -d @1 /data\n\
+                      FROM below AS other\nCOPY file /data/y\nFROM other\nRUN rm -f /data/y\n";
+    let build = |extra: &[&str]| {
+        let base = format!("--build-context=below=oci-layout://{}", layout.display());
+        let again = Build::new(dockerfile).arg(base).arg("--no-push").file("file", "x");
+        again.args(extra.to_vec()).arg("--skip-unused-stages=false").succeed()
+    };
+    let lines = |built: &Built| told(&built.stderr()).into_iter().map(|(line, _)| line).collect::<Vec<_>>();
+    let built = build(&[]);
+    assert_eq!(lines(&built), [3, 4, 7, 9], "{}", built.stderr());
+    assert!(built.stderr().contains("/data/in/x is below a VOLUME of the base and stays"), "{}", built.stderr());
+    // There is one look at the end of a stage, which stands for its FROM.
+    assert_eq!(lines(&build(&["--single-snapshot"])), [1, 6, 8]);
+    assert_eq!(lines(&build(&["--warn-compat=false"])), [0_u32; 0]);
+    assert_eq!(lines(&build(&["--compat=kaniko-1.24"])), [0_u32; 0]);
+    drop(below);
+}
+
 const STAGES: &str =
     "FROM base AS one\nRUN echo 1 > /one\nFROM base AS two\nRUN echo 2 > /two\nFROM base AS three\nRUN exit 3\n";
 

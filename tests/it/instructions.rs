@@ -146,3 +146,45 @@ fn a_directory_is_a_named_context() {
     let from = Build::new("FROM other\n").args(["--no-push", &context]);
     drop(from.fail(1, &["Dockerfile:1", "no image"]));
 }
+
+#[test]
+fn a_secret_authorises_what_add_fetches_from_its_host_alone() {
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let start = |seen: &std::sync::Arc<std::sync::Mutex<Vec<String>>>, redirect: Option<String>| {
+        let (listener, seen) = (TcpListener::bind("127.0.0.1:0").unwrap(), seen.clone());
+        let host = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let mut request = String::new();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                while !request.ends_with("\r\n\r\n") && reader.read_line(&mut request).unwrap_or(0) > 0 {}
+                seen.lock().unwrap().push(request.to_lowercase());
+                let moved = redirect.as_ref().map(|to| format!("302 Found\r\nLocation: {to}\r\n"));
+                let head = moved.unwrap_or_else(|| "200 OK\r\n".to_owned());
+                let answer = format!("HTTP/1.1 {head}Content-Length: 2\r\nConnection: close\r\n\r\nx\n");
+                (&stream).write_all(answer.as_bytes()).unwrap_or_default();
+            }
+        });
+        host
+    };
+    let other = start(&seen, None);
+    let host = start(&seen, Some(format!("http://{other}/there")));
+    let build = Build::new(&format!("FROM scratch\nADD http://{host}/x /x\n")).arg("--no-push");
+    let secret = build.dir().join("secret");
+    fs::write(&secret, "hunter2\n").unwrap();
+    let given = |build: Build, id: &str| build.arg(format!("--secret=id={id},src={}", secret.display()));
+    let built = given(given(build, &format!("HTTP_AUTH_TOKEN_{host}")), "HTTP_AUTH_TOKEN_elsewhere.test");
+    let built = built.arg("-v=trace").succeed();
+    let requests = seen.lock().unwrap().clone();
+    let (first, second) = (&requests[0], &requests[1]);
+    assert!(first.contains("get /x ") && first.contains("authorization: bearer hunter2\r\n"), "{first}");
+    assert!(second.contains("get /there ") && !second.contains("authorization"), "{second}");
+    assert!(!built.stderr().contains("hunter2"));
+    seen.lock().unwrap().clear();
+    let build = Build::new(&format!("FROM scratch\nADD http://{other}/x /x\n")).arg("--no-push");
+    let header = build.dir().join("header");
+    fs::write(&header, "Basic abc").unwrap();
+    let id = format!("--secret=id=HTTP_AUTH_HEADER_{other},src={}", header.display());
+    drop(build.arg(id).succeed());
+    assert!(seen.lock().unwrap()[0].contains("authorization: basic abc\r\n"));
+}

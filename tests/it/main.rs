@@ -6,12 +6,15 @@
 mod agreement;
 mod architecture;
 mod cache;
+mod cache_mounts;
 mod command_line;
 mod compat;
 mod container;
 mod credentials;
 mod crowd;
 mod differ;
+// tests/cells uses the rest of it.
+#[allow(dead_code)]
 mod differential;
 mod edges;
 mod events;

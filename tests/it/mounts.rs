@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::agent::Agent;
 use crate::support::container::Engine;
 use crate::support::executor::{Build, Built, EXECUTOR};
 use crate::support::registry::Registry;
@@ -195,40 +196,6 @@ fn network_and_rights_of_a_step() {
     assert_ne!(read("few"), read("many"));
     let refused = build("FROM base\nRUN --network=none true\n").arg("--no-push").through(&CHROOT);
     drop(refused.fail(1, &["Dockerfile:2", "--network=none"]));
-}
-
-/// A real agent with one key, and that key's fingerprint.
-struct Agent {
-    dir: tempfile::TempDir,
-    child: std::process::Child,
-    key: String,
-}
-
-impl Agent {
-    fn start() -> Agent {
-        let dir = tempfile::tempdir().unwrap();
-        let (socket, key) = (dir.path().join("socket"), dir.path().join("key"));
-        let child = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
-        let limit = Instant::now() + Duration::from_secs(20);
-        while !socket.exists() && Instant::now() < limit {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key));
-        run(Command::new("ssh-add").arg("-q").arg(&key).env("SSH_AUTH_SOCK", &socket));
-        let public = fs::read_to_string(dir.path().join("key.pub")).unwrap();
-        Agent { dir, child, key: public.split(' ').nth(1).unwrap().to_owned() }
-    }
-
-    fn flag(&self) -> String {
-        format!("--ssh=default={}", self.dir.path().join("socket").display())
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }
 
 /// Asks the agent for its keys in the protocol's own words: a request of one byte, 11, after its length.

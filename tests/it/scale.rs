@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::executor::{Build, Built, Running, snapshot_ns};
+use crate::support::memory::MemoryLimit;
 use crate::support::registry::Registry;
 use crate::support::{Machine, bases, image};
 
@@ -25,9 +26,16 @@ fn one_file_steps(count: usize) -> String {
     (0..count).map(step).fold("FROM base\n".to_owned(), |text, step| text + &step)
 }
 
+/// What a small pod has, in bytes.
+const POD: u64 = 192 << 20;
+
 fn build(files: usize, mode: &str, steps: usize) -> Built {
+    let limit = MemoryLimit::new(POD);
     let build = Build::on(Machine::Alone, &one_file_steps(steps)).base("base", &bases::files(files));
-    build.args([format!("--snapshot-mode={mode}"), "--no-push".into()]).succeed()
+    let build = build.through(&limit.enter().each_ref().map(String::as_str));
+    let built = build.args([format!("--snapshot-mode={mode}"), "--no-push".into()]).succeed();
+    limit.peak();
+    built
 }
 
 fn least(steps: &[Value], cost: impl Fn(&Value) -> u64) -> u64 {
@@ -111,11 +119,13 @@ fn attach(running: &Running, log: &Path) -> Child {
 
 #[test]
 fn memory_does_not_grow_with_the_layer() {
-    let registry = Registry::start();
+    let (registry, limit) = (Registry::start(), MemoryLimit::new(POD));
     let dockerfile = "FROM base\nRUN dd if=/dev/urandom of=/random bs=64k count=8192 && dd if=/dev/zero of=/zeros bs=64k count=8192\n";
     let build = Build::on(Machine::Alone, dockerfile).base("base", &bases::busybox());
     let name = registry.name("big:1");
-    let built = build.arg(format!("--destination={name}")).measured().succeed();
+    let build = build.through(&limit.enter().each_ref().map(String::as_str)).measured();
+    let built = build.arg(format!("--destination={name}")).succeed();
+    limit.peak();
     let step = &built.steps("RUN")[0];
     assert!(step["bytes_in"].as_u64().unwrap() >= 1 << 30, "{step}");
     let limit = 150 << 20;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
+use jiff::SignedDuration;
 
-use crate::cli::values::{count, pair};
+use crate::cli::values::{count, duration, pair, size};
 use crate::log::{Clock, Format, Verbosity};
 
 /// Where the build runs.
@@ -97,6 +98,22 @@ pub struct OwnFlags {
     /// SSH agent for RUN --mount=type=ssh: default, or NAME=SOCKET
     #[arg(long, value_name = "AGENT")]
     pub ssh: Vec<String>,
+
+    /// Save and restore what RUN --mount=type=cache holds in this directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cache_mount_dir: Option<PathBuf>,
+
+    /// The same in this repository
+    #[arg(long, value_name = "REPOSITORY")]
+    pub cache_mount_repo: Option<String>,
+
+    /// The largest cache mount that is saved or restored, in bytes or as 500m, 10g
+    #[arg(long, default_value = "10g", value_parser = size, value_name = "SIZE")]
+    pub cache_mount_max_size: u64,
+
+    /// How long a saved cache mount is good
+    #[arg(long, default_value = "336h", value_parser = duration, value_name = "DURATION")]
+    pub cache_mount_max_age: SignedDuration,
 
     /// Build as another builder does where the Dockerfile's language says otherwise
     #[arg(long, value_enum, value_name = "VERSION")]

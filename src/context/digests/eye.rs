@@ -9,9 +9,9 @@ use std::io::{self, Read};
 use sha2::{Digest as _, Sha256};
 
 use super::memo::{Book, Record, Stamp};
-use super::row::{Body, Found, Part, Sort};
+use super::row::{Body, Found, Part, Sort, digest};
 use super::walk::{Piece, Task, Walked, Way};
-use super::{Error, Includes};
+use super::{Error, Includes, Owners};
 use crate::ctime::{Tick, is_racy};
 use crate::rootfs::{ContentDigest, Folder, Glance, Kind, Node, RootPath, Selection, Timestamp, Xattrs, xattrs};
 
@@ -30,6 +30,7 @@ pub(super) struct Unread {
 
 /// One thread's look at a tree.
 pub(super) struct Eye<'a> {
+    owners: Owners,
     includes: Includes<'a>,
     known: Option<&'a Book>,
     /// When the walk began.
@@ -47,7 +48,8 @@ struct Batch {
 
 impl<'a> Eye<'a> {
     pub(super) fn new(way: &Way<'a>, since: Timestamp) -> Self {
-        Eye { includes: way.includes, known: way.known, since, walked: Walked::default(), buffer: Vec::new() }
+        let Way { owners, includes, known, .. } = *way;
+        Eye { owners, includes, known, since, walked: Walked::default(), buffer: Vec::new() }
     }
 
     pub(super) fn finish(self) -> Walked {
@@ -180,7 +182,9 @@ impl<'a> Eye<'a> {
         let Some(sort) = Sort::of(&entry.kind) else { return };
         let shared = (sort == Sort::File && node.nlink > 1).then_some(node.inode);
         let owner = (entry.uid, entry.gid);
-        self.walked.found.push(Found { path, sort, mode: entry.mode, owner, body, shared, part });
+        let mut found = Found { path, sort, mode: entry.mode, owner, body, shared, part, digest: None };
+        found.digest = Some(digest(&found, self.owners, None));
+        self.walked.found.push(found);
     }
 }
 

@@ -115,7 +115,7 @@ impl Digests {
         includes: Includes<'_>,
     ) -> Result<Vec<Row>, Error> {
         let book = self.book(tree);
-        let way = Way { tree, includes, known: book.as_deref(), threads };
+        let way = Way { tree, owners, includes, known: book.as_deref(), threads };
         let walked = walk::walk(&way, path)?;
         *self.work.lock().unwrap_or_else(PoisonError::into_inner) += walked.work;
         if let Some(book) = &book {

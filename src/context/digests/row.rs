@@ -33,6 +33,8 @@ pub(super) struct Found {
     /// The file, if it is regular and has several names.
     pub(super) shared: Option<Inode>,
     pub(super) part: Part,
+    /// Of the row, if it has no other name before it. Taken by the thread that found it.
+    pub(super) digest: Option<Digest>,
 }
 
 /// What kind of file it is; a device with its numbers.
@@ -66,7 +68,11 @@ pub(super) fn rows(mut found: Vec<Found>, top: &RootPath, owners: Owners) -> Vec
             Some(first) => Some(first.clone()),
             None => firsts.insert(inode, own),
         });
-        Row { digest: digest(&found, owners, first.as_ref()), path: found.path }
+        let digest = match (&found.digest, first) {
+            (Some(digest), None) => digest.clone(),
+            (_, first) => digest(&found, owners, first.as_ref()),
+        };
+        Row { digest, path: found.path }
     };
     found.into_iter().map(row).collect()
 }
@@ -87,7 +93,8 @@ fn keep_needed_ways(found: &mut Vec<Found>) {
     found.retain(|found| found.part == Part::Taken || needed.contains(&found.path));
 }
 
-fn digest(found: &Found, owners: Owners, first: Option<&RootPath>) -> Digest {
+/// The digest of a row; `first` is an earlier name of the same file.
+pub(super) fn digest(found: &Found, owners: Owners, first: Option<&RootPath>) -> Digest {
     let mut frames = Frames::new("silt tree row 1");
     let (kind, device) = found.sort.fields();
     frames.field(kind.as_bytes());

@@ -205,7 +205,7 @@ fn make(dir: &Path, specs: &[(u8, u16)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn rows_depend_on_the_tree_and_on_nothing_else(
         specs in proptest::collection::vec((any::<u8>(), any::<u16>()), 1..60),

@@ -7,7 +7,7 @@
 use super::eye::{Eye, Unread};
 use super::memo::{Book, Record};
 use super::row::Found;
-use super::{Error, Includes, Work};
+use super::{Error, Includes, Owners, Work};
 use crate::crew;
 use crate::ctime::Guard;
 use crate::rootfs::{Cursor, Root, RootPath};
@@ -19,6 +19,7 @@ const NAMES: usize = 1_024;
 #[derive(Clone, Copy)]
 pub(super) struct Way<'a> {
     pub(super) tree: &'a Root,
+    pub(super) owners: Owners,
     pub(super) includes: Includes<'a>,
     pub(super) known: Option<&'a Book>,
     pub(super) threads: usize,

@@ -16,7 +16,7 @@ pub(super) fn healthcheck(flags: &Flags, rest: &str) -> Result<Healthcheck, Prob
         "NONE" if rest.is_empty() => Ok(Healthcheck::None),
         "NONE" => Err(syntax("HEALTHCHECK NONE takes no arguments")),
         "CMD" => Ok(Healthcheck::Check(check(flags, rest)?)),
-        _ => Err(syntax(format!("HEALTHCHECK {kind}: it is CMD or NONE"))),
+        _ => Err(syntax(format!("HEALTHCHECK {kind}: after the options comes CMD and a command, or NONE"))),
     }
 }
 

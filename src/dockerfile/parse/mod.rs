@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::instruction::{ArgDefinition, Command, From, Instruction};
 use super::lines::Line;
 use super::run::with_bodies;
-use super::{Dockerfile, Error, Escape, Located, Problem, Trigger, flags, lines, suggest, trigger, words};
+use super::{Dockerfile, Error, Escape, Located, Problem, Trigger, Unfinished, flags, lines, suggest, trigger, words};
 
 /// The names of all instructions.
 pub(super) const NAMES: [&str; 18] = [
@@ -37,16 +37,32 @@ pub(super) const NAMES: [&str; 18] = [
 pub fn parse(bytes: &[u8]) -> Result<Dockerfile, Error> {
     let read = lines::read(bytes)?;
     let escape = read.directives.escape;
-    let locate = |line: Line| {
-        let instruction =
-            instruction(&line, &line.text, escape).map_err(|problem| Error::new(line.span.first, problem))?;
-        Ok(Located { span: line.span, text: line.text, instruction })
-    };
-    let instructions = read.lines.into_iter().map(locate).collect::<Result<Vec<_>, Error>>()?;
+    let mut instructions: Vec<Located> = Vec::new();
+    for line in read.lines {
+        let instruction = instruction(&line, &line.text, escape)
+            .map_err(|problem| Error::new(line.span.first, after(instructions.last(), escape, problem)))?;
+        instructions.push(Located { span: line.span, text: line.text, instruction });
+    }
     if instructions.is_empty() {
         return Err(Error::new(1, Problem::Empty));
     }
     Ok(Dockerfile { directives: read.directives, instructions, warnings: read.warnings })
+}
+
+/// A problem, with what the line before it may lack.
+fn after(last: Option<&Located>, escape: Escape, problem: Problem) -> Problem {
+    let (Some(last), Problem::UnknownInstruction { name, suggestion: None, .. }) = (last, &problem) else {
+        return problem;
+    };
+    if matches!(last.instruction, Instruction::From(_)) {
+        return problem;
+    }
+    let is_document = matches!(last.instruction, Instruction::Run(_) | Instruction::Copy(_) | Instruction::Add(_));
+    let before = match last.text.contains("<<") && !is_document {
+        true => Unfinished::Heredoc { line: last.span.first },
+        false => Unfinished::Continuation { line: last.span.last, escape: escape.as_char() },
+    };
+    Problem::UnknownInstruction { name: name.clone(), suggestion: None, before: Some(before) }
 }
 
 /// The text of `line` that may have here-documents: after the name and the flags of RUN, COPY or ADD, also behind ONBUILD.
@@ -94,6 +110,7 @@ fn name(word: &str) -> Result<&'static str, Problem> {
     NAMES.into_iter().find(|name| name.eq_ignore_ascii_case(word)).ok_or_else(|| Problem::UnknownInstruction {
         name: word.chars().take(64).collect::<String>().to_uppercase(),
         suggestion: suggest::nearest(word, NAMES).map(str::to_owned),
+        before: None,
     })
 }
 
@@ -145,6 +162,13 @@ fn json(text: &str) -> Result<Option<Vec<String>>, Problem> {
         other => Err(syntax(format!("the JSON form takes strings only, not {other}"))),
     };
     values.into_iter().map(string).collect::<Result<_, _>>().map(Some)
+}
+
+/// Why the text of a command is no JSON although it looks so: a bracket and a quote, which no test of a shell begins with.
+pub fn no_json(text: &str) -> Option<String> {
+    let looks_so = text.strip_prefix('[').is_some_and(|rest| rest.starts_with(['"', '\'', '\u{201c}', '\u{201d}']));
+    let why = serde_json::from_str::<Vec<Value>>(text).err().filter(|_| looks_so)?;
+    Some(why.to_string().replace(" at line 1 column", " at character"))
 }
 
 fn command(name: &str, rest: &str) -> Result<Command, Problem> {

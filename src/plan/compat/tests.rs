@@ -23,6 +23,7 @@ fn planned(file: &Dockerfile) -> Plan {
         args,
         escape: file.directives.escape,
         unused_build_args: Vec::new(),
+        idle_build_args: Vec::new(),
     }
 }
 
@@ -57,6 +58,8 @@ fn lines_that_differ() {
     check("FROM a\nVOLUME /v\nRUN x", &[(2, "stays in the image")]);
     check("FROM a\nUSER u:g\nRUN x", &[(2, "the group that is named")]);
     check("FROM a\nHEALTHCHECK --start-interval=1s CMD x", &[(2, "--start-interval")]);
+    check("FROM a\nEXPOSE 80 8000-8002", &[(2, "each port of the range")]);
+    check("FROM a\nCOPY --chmod=u+x x y", &[(2, "octal modes only")]);
     check("FROM a\nMAINTAINER x", &[(2, "author")]);
     check("FROM a\nENV X=1\nARG X=2", &[(3, "ENV X and wins")]);
     check("FROM a\nARG TARGETARCH", &[(2, "TARGETARCH is set")]);
@@ -71,6 +74,7 @@ fn lines_that_do_not() {
     check("FROM a\nRUN x\nVOLUME /v\nUSER u:g", &[]);
     check("FROM a\nHEALTHCHECK --interval=1s CMD x", &[]);
     check("FROM a\nARG X=2\nENV X=1", &[]);
+    check("FROM a\nEXPOSE 80/tcp $P-x\nCOPY --chmod=755 x y\nCOPY --chmod=$M x y", &[]);
     check("FROM a AS x\nCOPY x y\nFROM b", &[]);
     check("FROM a AS x\nARG V=1\nFROM x\nCOPY $V /", &[]);
     check("FROM a AS x\nARG V=1\nFROM b\nARG V\nCOPY --from=x $V /", &[]);
@@ -90,6 +94,7 @@ fn front_ends() {
     for ours in [
         "docker/dockerfile:1",
         "docker/dockerfile",
+        "dockerfile.v0",
         "docker.io/docker/dockerfile:1.7-labs",
         "docker/dockerfile@sha256:0",
     ] {

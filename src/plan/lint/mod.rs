@@ -14,7 +14,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::Options;
 use crate::dockerfile::ignore::Ignore;
-use crate::dockerfile::{Checks, Dockerfile, Problem};
+use crate::dockerfile::{self, Body, Checks, Command, Dockerfile, Healthcheck, Instruction, Problem, Run};
 use crate::oci::Platform;
 use source::Source;
 
@@ -104,6 +104,21 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Whether the file asks that any of them fails the build.
     pub fails: bool,
+}
+
+/// The lines of commands that look like JSON and are none, each with the reason. No rule of the reference.
+pub fn no_json(dockerfile: &Dockerfile) -> Vec<(u32, String)> {
+    let text = |instruction: &Instruction| match instruction {
+        Instruction::Cmd(Command::Shell(text)) | Instruction::Entrypoint(Command::Shell(text)) => Some(text.clone()),
+        Instruction::Run(Run { body: Body::Shell(text), .. }) => Some(text.clone()),
+        Instruction::Healthcheck(Healthcheck::Check(check)) => match &check.command {
+            Command::Shell(text) => Some(text.clone()),
+            Command::Exec(_) => None,
+        },
+        _ => None,
+    };
+    let found = dockerfile.instructions.iter();
+    found.filter_map(|it| Some((it.span.first, dockerfile::no_json(&text(&it.instruction)?)?))).collect()
 }
 
 /// Checks a file. `text` is what it was parsed from, `ignore` the patterns of its context.

@@ -206,3 +206,14 @@ fn a_base_for_another_platform() {
     assert!(!report.fails && of("# check=error=true\n").fails);
     assert_eq!(of("# check=skip=InvalidBaseImagePlatform\n").findings, []);
 }
+
+#[test]
+fn what_looks_like_json_and_is_none() {
+    let lines = |text: &str| -> Vec<u32> {
+        no_json(&crate::dockerfile::parse(text.as_bytes()).expect(text)).into_iter().map(|(line, _)| line).collect()
+    };
+    let text = "FROM a\nRUN ['x']\nCMD [\"a\", \"b\"\nENTRYPOINT [\u{201c}a\u{201d}]\nHEALTHCHECK CMD [\"a\",]";
+    assert_eq!(lines(text), [2, 3, 4, 5]);
+    let text = "FROM a\nRUN [ -f x ] && y\nRUN [[ a = b ]]\nRUN [ \"$A\" = b ]\nCMD [\"a\"]\nENTRYPOINT a [\"b\"";
+    assert_eq!(lines(text), [0_u32; 0]);
+}

@@ -14,7 +14,7 @@ use super::patience::Backoff;
 use super::policy::Direction;
 use super::retry::retry_if;
 use super::{Client, Error};
-use crate::oci::{Descriptor, Digest, Image, ImageLayer, MediaType, Platform, Reference, Repository};
+use crate::oci::{Descriptor, Digest, Image, ImageLayer, Manifest, MediaType, Platform, Reference, Repository};
 use crate::store::BlobDir;
 use source::{Found, Known, Sought, Source};
 
@@ -42,6 +42,15 @@ pub struct Documents {
     pub config_descriptor: Descriptor,
     /// The indexes on the way to the manifest by their digests, outermost first.
     pub indexes: Vec<(Digest, Vec<u8>)>,
+}
+
+/// Something in a registry that is no image.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// What the manifest has for a configuration, checked.
+    pub config: Vec<u8>,
 }
 
 /// What a reference stands for, where the caller may have it already.
@@ -128,6 +137,31 @@ pub(super) async fn fetch(client: &Client, image: &Image, blobs: &BlobDir) -> Re
     let layers: BTreeMap<&Digest, &ImageLayer> = image.layers().iter().map(|l| (&l.descriptor.digest, l)).collect();
     let fetches = layers.into_values().map(|layer| fetch_layer(client, layer, blobs));
     stream::iter(fetches).buffer_unordered(client.parallel()).try_collect().await
+}
+
+/// A manifest that is no image, and its small configuration; `None` if there is none. Read where it is written: mirrors have none.
+pub(super) async fn artifact(client: &Client, reference: &Reference) -> Result<Option<Artifact>, Error> {
+    let endpoint = client.endpoint(reference.registry(), Direction::Push).await?;
+    let source = Source::new(&endpoint, &reference.repository, client.transport.backoff);
+    let what = reference.to_string();
+    let manifest = match source.manifest(&what, reference, &Platform::host(), None).await {
+        Ok(Sought::Found(found)) => found.manifest,
+        Ok(Sought::Known(_)) | Err(Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let config = source.document(&what, &manifest.config).await?;
+    Ok(Some(Artifact { manifest, config }))
+}
+
+/// Downloads a blob of an artifact into `blobs`.
+pub(super) async fn artifact_blob(
+    client: &Client,
+    repository: &Repository,
+    blob: &Descriptor,
+    blobs: &BlobDir,
+) -> Result<(), Error> {
+    let endpoint = client.endpoint(repository.registry(), Direction::Push).await?;
+    Source::new(&endpoint, repository, client.transport.backoff).blob(blob, blobs).await
 }
 
 /// Downloads a layer that is not in `blobs` from where it came.

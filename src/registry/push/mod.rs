@@ -25,8 +25,8 @@ use target::{Begun, Target, Told};
 
 /// An image about to be pushed.
 struct Cargo<'a> {
-    image: &'a Image,
-    encoded: Encoded,
+    layers: &'a [ImageLayer],
+    encoded: &'a Encoded,
     blobs: &'a BlobDir,
 }
 
@@ -36,7 +36,18 @@ pub(super) async fn push(client: &Client, to: &[Reference], image: &Image, blobs
     }
     let name = to.iter().map(Reference::to_string).next().unwrap_or_default();
     let encoded = image.encode().map_err(|source| Error::Image { what: name, source })?;
-    let cargo = Cargo { image, encoded, blobs };
+    push_encoded(client, to, &encoded, image.layers(), blobs).await
+}
+
+/// The same of what is encoded already, an image or not.
+pub(super) async fn push_encoded(
+    client: &Client,
+    to: &[Reference],
+    encoded: &Encoded,
+    layers: &[ImageLayer],
+    blobs: &BlobDir,
+) -> Result<Digest, Error> {
+    let cargo = Cargo { layers, encoded, blobs };
     let repositories = by_registry(to);
     let registries = repositories.values().map(|repositories| push_blobs(client, repositories, &cargo));
     stream::iter(registries).buffer_unordered(client.parallel()).try_collect::<()>().await?;
@@ -48,7 +59,7 @@ pub(super) async fn push(client: &Client, to: &[Reference], image: &Image, blobs
             tracing::info!("pushed {what}@{}", cargo.encoded.descriptor.digest);
         }
     }
-    Ok(cargo.encoded.descriptor.digest)
+    Ok(cargo.encoded.descriptor.digest.clone())
 }
 
 /// The distinct repositories of each registry, in the order in which they were given.
@@ -88,7 +99,7 @@ async fn push_blobs_to(
 ) -> Result<(), Error> {
     let endpoint = client.endpoint(repository.registry(), Direction::Push).await?;
     let target = Target::new(&endpoint, repository);
-    let layers = cargo.image.layers().iter().map(|layer| (&layer.descriptor.digest, layer));
+    let layers = cargo.layers.iter().map(|layer| (&layer.descriptor.digest, layer));
     let layers: BTreeMap<&Digest, &ImageLayer> = layers.collect();
     let pushes = layers.into_values().map(|layer| async {
         let origin = layer.origin.as_ref().and_then(|origin| client.near(origin, repository));
@@ -102,7 +113,7 @@ async fn push_blobs_to(
 async fn push_manifest(client: &Client, reference: &Reference, cargo: &Cargo<'_>) -> Result<Told, Error> {
     let endpoint = client.endpoint(reference.registry(), Direction::Push).await?;
     let target = Target::new(&endpoint, &reference.repository);
-    target.manifest(client, &reference.to_string(), reference.tag().unwrap_or("latest"), &cargo.encoded).await
+    target.manifest(client, &reference.to_string(), reference.tag().unwrap_or("latest"), cargo.encoded).await
 }
 
 /// Once for each repository, in the order in which they were given.

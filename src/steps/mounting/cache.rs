@@ -59,6 +59,16 @@ impl Lease {
         self.id == id
     }
 
+    /// Whose cache it is.
+    pub(super) fn id(&self) -> &[u8] {
+        &self.id
+    }
+
+    /// The directory that holds the cache and its lock.
+    pub(super) fn dir(&self) -> &Path {
+        self.data.parent().unwrap_or(&self.data)
+    }
+
     /// What the mount shows.
     pub(super) fn what(&self, access: dockerfile::Access) -> What {
         let access = match access {

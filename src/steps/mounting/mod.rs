@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::run::{Isolation, Mount, What, recover};
 use super::state::StageState;
-use super::{Sources, Tree};
+use super::{Caches, Ended, Sources, Tree};
 use crate::dockerfile::{self, MountFlag};
 use crate::rootfs::{Root, RootPath, clear};
 
@@ -107,6 +107,11 @@ impl Mounting {
         Ok(())
     }
 
+    /// Notes how the step ended that used the caches.
+    pub(super) fn ended(&self, caches: &Caches<'_>, ended: Ended) {
+        self.caches.iter().for_each(|lease| caches.note(lease.id(), lease.dir(), ended));
+    }
+
     fn push(&mut self, target: OsString, what: What) {
         self.mounts.push(Mount { target, what });
     }
@@ -115,6 +120,8 @@ impl Mounting {
         let dockerfile::Mount::Cache { id, target, source, sharing, owner, access } = mount else { return Ok(()) };
         let target = flag.target.path(&target)?;
         let id = id.map_or_else(|| target.clone().into_vec(), String::into_bytes);
+        let namespace = flag.target.state.args.given("BUILDKIT_CACHE_MOUNT_NS").filter(|name| !name.is_empty());
+        let id = namespace.map_or(id.clone(), |name| [name.as_bytes(), b"/", &id].concat());
         // Its lock is ours already, and to wait for it would be to wait for ourselves.
         let held = self.caches.iter().find(|lease| sharing != dockerfile::Sharing::Private && lease.is_of(&id));
         if let Some(lease) = held {
@@ -128,8 +135,11 @@ impl Mounting {
             return Ok(());
         }
         let (mode, uid, gid) = attributes(owner, 0o755);
-        let fill = |new: &Path| cache::fill(new, flag.tree.as_ref(), &source, (mode, uid, gid));
-        let lease = cache::Lease::take(sources.caches, &id, sharing, sources.isolation, fill)?;
+        let fill = |new: &Path| match sources.caches.restore(&id, new) {
+            true => Ok(()),
+            false => cache::fill(new, flag.tree.as_ref(), &source, (mode, uid, gid)),
+        };
+        let lease = cache::Lease::take(sources.caches.dir(), &id, sharing, sources.isolation, fill)?;
         self.push(target, lease.what(access));
         self.caches.push(lease);
         Ok(())

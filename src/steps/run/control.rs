@@ -23,6 +23,7 @@ use super::order::{Order, Task, receive_report, send_order};
 use super::spec::{Isolation, Outcome, RunSpec};
 use super::strays;
 use super::supervisor::SUPERVISE;
+use crate::log::foreground;
 
 /// How long a cancelled supervisor may take to end the step before it is killed itself; longer than it gives the strays.
 const PATIENCE: Duration = strays::PATIENCE.saturating_add(Duration::from_secs(2));
@@ -152,6 +153,7 @@ impl Control {
 
 /// Runs the command of `spec` to its end, and ends whatever it left running. One step at a time for one `control`.
 pub fn run(spec: &RunSpec, control: &Control) -> Result<Outcome, Error> {
+    let _terminal = foreground();
     carry_out(&Order { spec: spec.clone(), task: Task::Run }, control)
 }
 

@@ -137,7 +137,7 @@ impl Fixture {
             vault: &Vault::default(),
             fetch: &Shelf(self.path("shelf")),
             own: &self.path("own"),
-            caches: &self.path("caches"),
+            caches: &crate::steps::Caches::below(&self.path("caches")),
             rights: Rights::Sandboxed,
         };
         let mut touched = Ok(Touched::Nothing);

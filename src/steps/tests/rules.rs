@@ -37,6 +37,14 @@ fn an_excluded_source_is_an_error_that_names_the_rule() {
         ("to-b", "COPY to-b /t", "\"to-b\" is not in the build context (excluded by .dockerignore line 1)"),
         ("b\\n!b/nothing", "COPY b /t", "\"b\" is not in the build context (excluded by .dockerignore line 1)"),
         ("a", "COPY none /t", "\"none\" is not in the build context"),
+        ("none", "COPY TOP /t", "\"TOP\" is not in the build context (did you mean top?)"),
+        ("top", "COPY TOP /t", "\"TOP\" is not in the build context"),
+        ("none", "COPY b/c/Z2 /t", "\"b/c/Z2\" is not in the build context (did you mean z?)"),
+        (
+            "none",
+            "COPY ../../etc/x /t",
+            "\"../../etc/x\" is not in the build context (`..` stops at its top, so this is /etc/x)",
+        ),
     ];
     for (rules, text, expected) in cases {
         assert_eq!(context(rules).refused(text), expected);

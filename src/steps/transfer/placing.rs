@@ -5,6 +5,7 @@ use std::io::{Read, Seek};
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Archives, Item};
+use crate::codec::Encoding;
 use crate::dockerfile::ignore::Ignore;
 use crate::rootfs::{Copier, Entry, Kind, Owner, Root, RootPath, Timestamp, Xattrs};
 use crate::steps::archive::{self, Archive};
@@ -30,6 +31,8 @@ pub(super) struct Placing<'a> {
     pub(super) members: Owner,
     /// Whether `--chmod` says something.
     pub(super) is_stamped: bool,
+    /// How the archive that was unpacked last was compressed.
+    pub(super) unpacked: Option<Encoding>,
 }
 
 impl<'a> Placing<'a> {
@@ -62,6 +65,7 @@ impl<'a> Placing<'a> {
         if self.is_stamped {
             tracing::warn!("--chmod does not apply to what ADD unpacks");
         }
+        self.unpacked = Some(archive.encoding()?);
         archive.unpack(&mut self.copier, &self.destination.exact(self.root)?, self.members)
     }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{essence, outcome};
+use crate::differential::around::{Around, System, Triggers};
 use crate::differential::case::Case;
-use crate::differential::web::Web;
 use crate::differential::{GROUPS, group, prepare};
 use crate::support::executor::{Build, Built};
 use crate::support::tree::{Times, list, moment};
@@ -15,24 +15,30 @@ use crate::support::{bases, image, run, scratch};
 /// One case in so many is built a third time.
 const THIRD: usize = 5;
 
-/// The base of all cases, and where their addresses lead.
+/// The bases of all cases, and where their addresses lead.
 struct Stage {
     base: PathBuf,
-    web: Web,
+    triggers: PathBuf,
+    around: Around,
 }
 
 impl Stage {
+    fn new() -> Stage {
+        let mut around = Around::start(System::Busybox);
+        let triggers = around.triggers.insert(Triggers::build()).layout();
+        Stage { base: bases::busybox(), triggers, around }
+    }
+
     /// A build of a case with the cache `repo`, whose context is that of `former` where there was one.
     fn build(&self, case: &Case, repo: &str, former: Option<&Path>) -> Build {
-        let web = &self.web.address;
-        let build = Build::new(&case.dockerfile.replace("@WEB@", web)).base("base", &self.base);
+        let build = Build::new(&self.around.fill(&case.dockerfile, Path::new("")));
+        let build = build.base("base", &self.base).base("triggers", &self.triggers);
         let context = build.dir().join("context");
         match former {
             Some(former) => drop(run(Command::new("cp").arg("-a").arg(former.join(".")).arg(&context))),
             None => prepare(&context, &case.context),
         }
-        let args = case.args.iter().map(|arg| arg.replace("@CONTEXT@", &context.display().to_string()));
-        let args: Vec<String> = args.map(|arg| arg.replace("@WEB@", web)).collect();
+        let args: Vec<String> = case.args.iter().map(|arg| self.around.fill(arg, &context)).collect();
         build.args(args).args(["--cache", "--no-push"]).arg(format!("--cache-repo={repo}"))
     }
 }
@@ -72,7 +78,7 @@ fn check(case: &Case, stage: &Stage, is_third: bool) -> (Option<String>, usize) 
 
 #[test]
 fn the_cases_come_out_of_the_cache_as_they_went_in() {
-    let stage = Stage { base: bases::busybox(), web: Web::start() };
+    let stage = Stage::new();
     let cases: Vec<Case> = GROUPS.iter().flat_map(|name| group(name)).collect();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || {

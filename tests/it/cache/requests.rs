@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{done, ran};
+use crate::differential::around::{Around, System};
 use crate::differential::buildah::Buildah;
 use crate::support::executor::{Build, Built};
 use crate::support::gateway::{Gateway, Verdict};
@@ -80,7 +81,7 @@ fn a_rebuild_with_nothing_to_do_is_quick() {
     let gateway = forward(&registry);
     pushed(build(&gateway));
     let ours = (0..5).map(|_| own_time(&pushed(build(&gateway)))).min().unwrap();
-    let buildah = Buildah::new();
+    let buildah = Buildah::new(&Around::start(System::Busybox));
     let theirs = buildah.rebuild(&format!("FROM localhost/base\n{STEPS}"), &[("a", "A"), ("b", "B"), ("c", "C")]);
     assert!(ours <= theirs, "silt {ours:?}, buildah {theirs:?}");
     assert!(ours <= Duration::from_millis(200), "{ours:?}");

@@ -7,23 +7,38 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::around::{Around, System};
 use super::outcome::Outcome;
 use crate::support::tree::{Times, list};
-use crate::support::{bases, run, scratch};
+use crate::support::{run, scratch};
 
-/// A store that has the busybox base as `base`.
+/// Where the store is: Debian's files are so many that a disk takes minutes to remove them.
+fn store(system: System) -> tempfile::TempDir {
+    match (system, tempfile::tempdir_in("/dev/shm")) {
+        (System::Debian, Ok(memory)) => memory,
+        _ => scratch(),
+    }
+}
+
+/// A store that has a system as `base`.
 pub struct Buildah {
     store: tempfile::TempDir,
 }
 
 impl Buildah {
     /// A new store.
-    pub fn new() -> Buildah {
-        let buildah = Buildah { store: scratch() };
-        let from = format!("oci:{}:latest", bases::busybox().display());
-        let id = run(buildah.command().args(["pull", "--quiet", &from]));
-        run(buildah.command().args(["tag", id.trim(), "localhost/base:latest"]));
+    pub fn new(around: &Around) -> Buildah {
+        let buildah = Buildah { store: store(around.system) };
+        buildah.pull(&format!("oci:{}:latest", around.system.layout().display()), "base");
+        if let Some(triggers) = &around.triggers {
+            buildah.pull(&format!("docker-archive:{}", triggers.archive().display()), "triggers");
+        }
         buildah
+    }
+
+    fn pull(&self, from: &str, name: &str) {
+        let id = run(self.command().args(["pull", "--quiet", from]));
+        run(self.command().args(["tag", id.trim(), &format!("localhost/{name}:latest")]));
     }
 
     fn command(&self) -> Command {
@@ -49,7 +64,9 @@ impl Buildah {
         }
         let said = run(self.command().args(["inspect", "--type=image", &tag]));
         let image: Value = serde_json::from_str(&said).unwrap();
-        Ok(Outcome::new(list(&self.tree(&tag), times), &image["Docker"]))
+        let outcome = Outcome::new(list(&self.tree(&tag), times), &image["Docker"]);
+        run(self.command().args(["rmi", &tag]));
+        Ok(outcome)
     }
 
     /// How long it takes to build a Dockerfile of these files again, with nothing changed: the best of three.

@@ -2,7 +2,7 @@
 //!
 //! The file opens with the Dockerfile. Parts follow, each after a line of its own:
 //! `--- context`: a script that makes the files, run by `sh -eu` in the context;
-//! `--- args`: arguments of both builders, one a line, `@CONTEXT@` and `@WEB@` replaced;
+//! `--- args`: arguments of both builders, one a line, `@CONTEXT@`, `@WEB@`, `@GIT@` and `@AGENT@` replaced;
 //! `--- differs`: what is known to differ, `-` silt's and `+` buildah's;
 //! `--- buildah cannot`: buildah fails, and the lines say what silt adds to the base (`+`) and takes from it (`-`).
 //! The last two need the lines `reason: …`, and `settled by: …` for what the Dockerfile reference has on it.

@@ -4,11 +4,12 @@
 //! that is known stands in its case with the reason; one that is not there any more fails too. What buildah 1.28 cannot build
 //! is compared with the result written down in the case.
 
+pub mod around;
 pub mod buildah;
 pub mod case;
 mod everywhere;
 mod outcome;
-pub mod web;
+mod web;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -17,11 +18,11 @@ use std::process::Command;
 
 use crate::support::executor::Build;
 use crate::support::tree::{Listing, Times, list, moment};
-use crate::support::{bases, image, repository, run, scratch};
+use crate::support::{image, repository, run, scratch};
+use around::{Around, System, Triggers};
 use buildah::Buildah;
 use case::Case;
 use outcome::Outcome;
-use web::Web;
 
 /// The time of every file of a context that the case gives no other: 2001-02-03 04:05:06.
 const OLD: &str = "@981173106";
@@ -33,36 +34,56 @@ fn cases() -> PathBuf {
     repository().join("tests/it/differential/cases")
 }
 
+/// Those over Debian's minimal system, which take longer: `make soak` builds them.
+fn debian_cases() -> PathBuf {
+    repository().join("tests/it/differential/debian")
+}
+
 /// The cases of a group by name.
 pub fn group(name: &str) -> Vec<Case> {
-    let mut files: Vec<_> = fs::read_dir(cases().join(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    read(&cases().join(name))
+}
+
+fn read(dir: &Path) -> Vec<Case> {
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files.iter().map(|file| Case::read(file)).collect()
 }
 
 /// Builds every case of a group with both, and fails with all that is not as the cases say.
 fn compare(name: &str) {
-    let (buildah, web) = (Buildah::new(), Web::start());
-    let wrong: Vec<_> = group(name).iter().flat_map(|case| check(case, &buildah, &web)).collect();
+    let wrong = wrong(&group(name), System::Busybox);
     assert!(wrong.is_empty(), "{} of {name}\n{}", wrong.len(), wrong.join("\n"));
 }
 
+fn wrong(cases: &[Case], system: System) -> Vec<String> {
+    let mut around = Around::start(system);
+    around.triggers = cases.iter().any(|case| case.dockerfile.contains("FROM triggers")).then(Triggers::build);
+    let buildah = Buildah::new(&around);
+    cases.iter().flat_map(|case| check(case, &buildah, &around)).collect()
+}
+
+/// Builds the cases over Debian. How many there are, and what is wrong with them.
+pub fn over_debian() -> (usize, Vec<String>) {
+    let cases = read(&debian_cases());
+    (cases.len(), wrong(&cases, System::Debian))
+}
+
 /// What is wrong with a case, if anything.
-fn check(case: &Case, buildah: &Buildah, web: &Web) -> Option<String> {
+fn check(case: &Case, buildah: &Buildah, around: &Around) -> Option<String> {
     let started = moment();
-    let build = Build::new(&case.dockerfile.replace("@WEB@", &web.address));
+    let build = Build::new(&around.fill(&case.dockerfile, Path::new("")));
     let context = build.dir().join("context");
     prepare(&context, &case.context);
-    let args = case.args.iter().map(|arg| arg.replace("@CONTEXT@", &context.display().to_string()));
-    let args: Vec<_> = args.map(|arg| arg.replace("@WEB@", &web.address)).collect();
+    let args: Vec<_> = case.args.iter().map(|arg| around.fill(arg, &context)).collect();
     let theirs = buildah.build(&case.name, &context, &args, Times::NewSince(started));
-    let ours = match silt(build, &args, Times::NewSince(started)) {
+    let ours = match silt(build, around, &args, Times::NewSince(started)) {
         Ok(outcome) => outcome,
         Err(said) => return Some(format!("== {}: silt failed\n{said}", case.name)),
     };
     let (general, found) = match (&case.cannot, theirs) {
-        (None, Ok(theirs)) => (everywhere::expected(&case.dockerfile), ours.differences(&theirs)),
-        (Some(_), Err(_)) => (Vec::new(), base(&case.dockerfile).differences(&ours)),
+        (None, Ok(theirs)) => (everywhere::expected(&case.dockerfile, around.system), ours.differences(&theirs)),
+        (Some(_), Err(_)) => (Vec::new(), base(&case.dockerfile, around.system).differences(&ours)),
         (None, Err(said)) => return Some(format!("== {}: buildah failed\n{said}", case.name)),
         (Some(_), Ok(_)) => return Some(format!("== {}: buildah builds it, which it should not", case.name)),
     };
@@ -86,10 +107,13 @@ pub fn prepare(context: &Path, script: &str) {
 }
 
 /// What silt makes of it, or what it said.
-fn silt(build: Build, args: &[String], times: Times) -> Result<Outcome, String> {
+fn silt(build: Build, around: &Around, args: &[String], times: Times) -> Result<Outcome, String> {
     let dir = scratch();
     let layout = dir.path().join("image");
-    let build = build.base("base", &bases::busybox()).args(args).arg("--no-push");
+    let mut build = build.base("base", &around.system.layout()).args(args).arg("--no-push");
+    if let Some(triggers) = &around.triggers {
+        build = build.base("triggers", &triggers.layout());
+    }
     let built = build.arg(format!("--oci-layout-path={}", layout.display())).run();
     if !built.status.success() {
         return Err(built.stderr());
@@ -106,11 +130,11 @@ fn tree(root: &Path, times: Times) -> Listing {
 }
 
 /// What the last stage stands on, as far as the cases go.
-fn base(dockerfile: &str) -> Outcome {
+fn base(dockerfile: &str, system: System) -> Outcome {
     if everywhere::last_stage(dockerfile).0 == "scratch" {
         return Outcome::new(tree(&scratch().path().join("none"), Times::Exact), &serde_json::Value::Null);
     }
-    let unpacked = image::unpack(&format!("oci:{}:latest", bases::busybox().display()));
+    let unpacked = image::unpack(&format!("oci:{}:latest", system.layout().display()));
     Outcome::new(tree(&unpacked.tree(), Times::Exact), &unpacked.config())
 }
 
@@ -160,7 +184,28 @@ fn run_() {
 }
 
 /// What some case must have: each instruction and each flag.
-const WANTED: [&str; 58] = [
+const WANTED: [&str; 79] = [
+    ",sharing=",
+    ",from=",
+    ",readonly",
+    ",rw",
+    ",required",
+    ",size=",
+    ",dst=",
+    "--network=host",
+    "COPY --link=false",
+    "ADD --unpack=true",
+    "ARG TARGET",
+    "ADD --keep-git-dir",
+    "RUN --mount=type=ssh",
+    "--ssh=",
+    "--secret=",
+    "ONBUILD COPY --from=",
+    "FROM triggers",
+    "ADD @GIT@",
+    "ADD @WEB@",
+    "COPY [",
+    "HEALTHCHECK --",
     "--start-interval=",
     "--security=",
     ",env=",

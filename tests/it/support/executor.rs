@@ -86,9 +86,10 @@ impl Build {
         self
     }
 
-    /// Starts the executor through another program, such as `setpriv`, given with its arguments.
+    /// Starts the executor through another program, such as `setpriv`, given with its arguments; the first of several starts the
+    /// others.
     pub fn through(mut self, program: &[&str]) -> Build {
-        self.prefix = program.iter().map(OsString::from).collect();
+        self.prefix.extend(program.iter().map(OsString::from));
         self
     }
 

@@ -1,5 +1,6 @@
 //! What the tests stand on: scratch directories, other programs, and who may use the machine at a time.
 
+pub mod agent;
 pub mod authority;
 pub mod bases;
 pub mod container;
@@ -7,6 +8,7 @@ pub mod executor;
 pub mod gateway;
 pub mod git;
 pub mod image;
+pub mod memory;
 pub mod nginx;
 pub mod registry;
 pub mod tokens;

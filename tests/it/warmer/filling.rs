@@ -201,6 +201,7 @@ fn an_entry_that_is_corrupt_is_replaced_and_one_that_is_old_renewed() {
                 "gone" => fs::remove_file(spoilt).unwrap(),
                 _ => continue,
             }
+            assert!(fault(&entry).is_some(), "{change} {spoilt:?}: the tests' own check sees nothing");
             let gateway = scene.counting();
             let said = scene.warm(&["-i", &gateway.name("base:1")]);
             assert!(said.contains("corrupt") && said.contains(&digest), "{change} {spoilt:?}: {said}");

@@ -191,7 +191,7 @@ const ERRORS: &[(&str, &str)] = &[
     ("${N:?m n}", "N: m n"),
     ("${N:?$A}", "N: one"),
     ("${N:-${N?deep}}", "N: deep"),
-    ("${A:=x}", "unsupported form"),
+    ("${A:=x}", "unsupported form ${A:=…}; ${A:-…} is a default"),
     ("${A=x}", "unsupported form"),
     ("${A:0:1}", "unsupported form"),
     ("${A^^}", "unsupported form"),

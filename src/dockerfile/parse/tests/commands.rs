@@ -107,7 +107,7 @@ fn healthchecks() {
     check_error("HEALTHCHECK NONE a", 1, "HEALTHCHECK NONE takes no arguments");
     check_error("HEALTHCHECK CMD", 1, "HEALTHCHECK CMD needs an argument");
     check_error("HEALTHCHECK CMD []", 1, "HEALTHCHECK CMD needs a command");
-    check_error("HEALTHCHECK curl", 1, "HEALTHCHECK curl: it is CMD or NONE");
+    check_error("HEALTHCHECK curl", 1, "HEALTHCHECK curl: after the options comes CMD and a command, or NONE");
     check_error("HEALTHCHECK --interval=1us CMD a", 1, "HEALTHCHECK --interval=1us: it cannot be less than 1ms");
     check_error("HEALTHCHECK --timeout=-1s CMD a", 1, "HEALTHCHECK --timeout=-1s: it cannot be less than 1ms");
     check_error("HEALTHCHECK --timeout=3 CMD a", 1, "HEALTHCHECK --timeout=3: it is no duration such as 30s or 1m30s");

@@ -264,3 +264,20 @@ fn files_that_print_and_parse() {
         printed_and_parsed(&parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text:?}: {error}")));
     }
 }
+
+#[test]
+fn a_line_that_the_one_before_should_have_reached() {
+    check_error("RUN a\n  && b", 2, "unknown instruction: &&; if it belongs to line 1, that line must end with \\");
+    check_error(
+        "# escape=`\nRUN a\nb c",
+        3,
+        "unknown instruction: B; if it belongs to line 2, that line must end with `",
+    );
+    check_error(
+        "CMD <<E\nfoo\nE",
+        2,
+        "unknown instruction: FOO; line 1 has the mark of a here-document, which only RUN, COPY and ADD can have",
+    );
+    check_error("RUN a\nRUNN b", 2, "unknown instruction: RUNN (did you mean RUN?)");
+    check_error("foo", 1, "unknown instruction: FOO");
+}
