@@ -183,6 +183,10 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         info!("{}", one_line(&stage.from.text));
         let mut current = self.begin(stage, plan).map_err(|cause| self.at(&stage.from, cause))?;
         for (number, step) in stage.steps.iter().enumerate() {
+            let is_carried_out = self.hit(current.position, number).is_none();
+            if is_carried_out && is_on_disk(step, &self.request.reading.compat) {
+                self.bring(stage, &mut current).map_err(|cause| self.at(&stage.from, cause))?;
+            }
             self.step(stage, (number, step), &mut current).map_err(|cause| self.at(&step.located, cause))?;
         }
         let ended = current.end(stage, self.request, self.timings).map(|is_whole| self.release(is_whole, &mut current));
@@ -323,9 +327,6 @@ impl<'a, 'scope> Builder<'a, 'scope> {
             timing.cached = true;
             self.timings.step(timing);
             return self.replay(stage, step, hit, &text, current);
-        }
-        if is_on_disk(step, &self.request.reading.compat) {
-            self.bring(stage, current)?;
         }
         let outcome = self.execute_and_snapshot(step, current, &mut timing);
         self.timings.step(timing);

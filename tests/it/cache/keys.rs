@@ -100,3 +100,34 @@ fn what_mounts_show_counts_and_secrets_do_not() {
     second(with("1", "a"), with("1", "b"), &[]);
     second(with("1", "a"), with("2", "a"), &[run]);
 }
+
+#[test]
+fn which_names_are_one_file_counts() {
+    let file = "FROM base\nCOPY d /d/\n";
+    let two = |repo: &str| cached(file, repo).file("d/a", "same").file("d/b", "same");
+    let one = |repo: &str| {
+        let build = cached(file, repo).file("d/a", "same");
+        let context = build.dir().join("context/d");
+        std::fs::hard_link(context.join("a"), context.join("b")).unwrap();
+        build
+    };
+    second(two, two, &[]);
+    second(one, one, &[]);
+    second(two, one, &["COPY d /d/"]);
+}
+
+#[test]
+fn what_is_ignored_does_not_count_and_stages_know_no_ignore_rules() {
+    let file = "FROM base AS one\nARG V\nRUN mkdir /skipped && echo $V > /skipped/x\nFROM base\nCOPY . /c/\n\
+                COPY --from=one /skipped /s/\n";
+    let with = |ignored: &'static str, value: &'static str| {
+        move |repo: &str| {
+            let build = cached(file, repo).file("kept", "k").file("skipped/x", ignored);
+            let build = build.file(".dockerignore", "skipped\nDockerfile\n.dockerignore\nexplained\n");
+            build.arg(format!("--build-arg=V={value}"))
+        }
+    };
+    second(with("1", "a"), with("2", "a"), &[]);
+    let run = "RUN mkdir /skipped && echo $V > /skipped/x";
+    second(with("1", "a"), with("1", "b"), &[run, "COPY --from=one /skipped /s/"]);
+}
