@@ -11,7 +11,7 @@ use super::{NamedContext, Request, Timings};
 use crate::cache::Age;
 use crate::codec::{self, Packing};
 use crate::log::Transfer;
-use crate::oci::{DiffId, Digest, Format, Hasher, Image, Platform, Reference};
+use crate::oci::{DiffId, Digest, Format, Hasher, Image, ImageLayer, Platform, Reference};
 use crate::plan::{Base, StageNames};
 use crate::registry::Outcome;
 use crate::rootfs::{Node, Root, RootPath, Skipped, Tree, Unpacker, scan};
@@ -122,7 +122,7 @@ impl<'a> Bases<'a> {
         let before: Vec<(RootPath, Node)> = before.map(|(path, node)| (path.clone(), node.clone())).collect();
         let usual = root.protected().to_vec();
         spared.iter().cloned().for_each(|path| root.protect(path));
-        let mut tree = self.unpack_layers(image, root, found, &spared)?;
+        let mut tree = self.layers(image.layers(), root, found, &spared)?;
         root.set_protected(usual);
         // A whiteout above them took them out of the record, not from the disk.
         before.into_iter().for_each(|(path, node)| drop(tree.insert(path, node)));
@@ -130,9 +130,20 @@ impl<'a> Bases<'a> {
         Ok(tree)
     }
 
-    fn unpack_layers(&self, image: &Image, root: &Root, found: Tree, spared: &[RootPath]) -> Result<Tree> {
+    /// Unpacks the layers of `image` from the one numbered `from` on over those before, of which `tree` is the record.
+    pub(super) fn unpack_rest(&self, image: &Image, from: usize, root: &Root, tree: Tree) -> Result<Tree> {
+        let started = Instant::now();
+        self.request.registry.fetch(image, self.blobs)?;
+        self.timings.add_since(started, |totals| &mut totals.pull_ns);
+        let started = Instant::now();
+        let tree = self.layers(&image.layers()[from..], root, tree, &[])?;
+        self.timings.add_since(started, |totals| &mut totals.unpack_ns);
+        Ok(tree)
+    }
+
+    fn layers(&self, layers: &[ImageLayer], root: &Root, found: Tree, spared: &[RootPath]) -> Result<Tree> {
         let mut unpacker = Unpacker::over(root, found);
-        for layer in image.layers() {
+        for layer in layers {
             let digest = &layer.descriptor.digest;
             let shown = Transfer::begin(&format!("unpack {digest}"), layer.descriptor.size);
             let blob = BufReader::with_capacity(1 << 17, shown.reading(self.blobs.open(digest)?));

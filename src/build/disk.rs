@@ -3,21 +3,23 @@
 //! What a step left mounted in the root does not belong to the image, and no walk enters it: such mounts are protected for
 //! as long as they are there. What stood below one is looked at when it is gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use silt_watcher::Nominated;
+use silt_watcher::{Inode, Nominated};
 use tracing::warn;
 
+use super::base::Bases;
 use super::nominator::{Answer, Nominator};
 use super::site::mounts;
 use super::snapshot::{self, Apart};
 use super::timings::{StepTiming, nanos};
 use super::{Request, Snapshots};
 use crate::layer::Layer;
-use crate::rootfs::{Kind, Root, RootPath};
+use crate::oci::Image;
+use crate::rootfs::{Kind, Node, Root, RootPath};
 use crate::snapshot::{Baseline, Candidates};
 use crate::steps::Touched;
 
@@ -114,6 +116,19 @@ impl Disk {
         self.touched.trees.extend(self.mounts.difference(&now).map(|path| path.as_bytes().to_vec()));
         self.root.set_protected(self.protected.iter().chain(&now).cloned());
         self.mounts = now;
+        Ok(())
+    }
+
+    /// Unpacks the layers of `image` from the one numbered `from` on: steps that the cache had the result of. All that stands here
+    /// must be in a layer by now. After an error nothing of it can be used.
+    pub(super) fn apply(&mut self, bases: &Bases<'_>, image: &Image, from: usize) -> Result<()> {
+        let directory =
+            |(path, node): (&RootPath, &Node)| node.entry.is_directory().then(|| (path.clone(), node.inode));
+        let before: HashSet<(RootPath, Inode)> = self.baseline.tree().iter().filter_map(directory).collect();
+        let tree = bases.unpack_rest(image, from, &self.root, std::mem::take(&mut self.baseline).into_tree())?;
+        let new = tree.iter().filter_map(directory).filter(|directory| !before.contains(directory)).collect();
+        self.baseline = Baseline::new(tree);
+        self.nominator.follow(&self.root, new);
         Ok(())
     }
 

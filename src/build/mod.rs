@@ -4,6 +4,8 @@
 //! engine is one thread; the recorder and the network have their own.
 
 mod base;
+mod cached;
+mod current;
 mod disk;
 mod error;
 mod kept;
@@ -21,11 +23,14 @@ mod stage;
 mod standing;
 mod times;
 mod timings;
+mod trees;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
+pub use cached::{Access, LayerCache, Layers};
 pub use error::Error;
 pub use mode::{RecorderChoice, SnapshotMode, Snapshots, Verify};
 pub use nominator::{Answer, Nominator, Wanted};
@@ -38,7 +43,7 @@ pub use timings::{Timings, Totals};
 use anyhow::Context as _;
 use tracing::{info, warn};
 
-use crate::cache::{BaseCache, MountCache};
+use crate::cache::{BaseCache, MountCache, Publisher};
 use crate::codec::Packing;
 use crate::context::Context;
 use crate::dockerfile::{self, Dockerfile};
@@ -138,6 +143,8 @@ pub struct Request {
     pub registry: registry::Client,
     /// Our own blobs: base layers and new ones.
     pub blobs: BlobDir,
+    /// The layer cache.
+    pub cache: Option<LayerCache>,
 }
 
 /// Builds the image. Its blobs are in `request.blobs`; the root is left as the last stage left it.
@@ -155,14 +162,30 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
     let mut bases = Bases::new(request, &request.blobs, timings);
     let (plan, told) = plan(request, &context, Some(&mut bases))?;
     let caches = mounts::open(request, &site);
-    let builder = stage::Builder::new(request, site, control, timings, &context, (bases, told, &caches))?;
-    let built = builder.stages(&plan);
+    let cache = cache_of(request).map(|wanted| (cached::open(request, wanted), wanted));
+    // When this ends, all entries are sent.
+    let built = thread::scope(|scope| {
+        let builder = stage::Builder::new(request, site, control, timings, &context, (bases, told, &caches))?;
+        let Some((cache, wanted)) = &cache else { return builder.stages(&plan) };
+        let publisher = (wanted.access == Access::ReadWrite).then(|| Publisher::start(scope, cache));
+        builder.with_cache(&plan, cache, wanted, publisher)?.stages(&plan)
+    });
     mounts::save(request, &caches, control);
     let mut image = built?;
     image.config.created = Some(request.times.created());
     image.config.config.labels.extend(request.labels.iter().cloned());
     crate::oci::validate(&image).context("the image that was built").map_err(Error::Other)?;
     Ok(image)
+}
+
+/// The cache that a build can use.
+fn cache_of(request: &Request) -> Option<&LayerCache> {
+    let wanted = request.cache.as_ref()?;
+    if request.snapshots == Snapshots::EachStage {
+        warn!("--single-snapshot: the layer of a stage is not cached, so every step is carried out");
+        return None;
+    }
+    Some(wanted)
 }
 
 /// The plan of a build, for people; nothing is fetched or built. Triggers of base images are not in it.

@@ -1,9 +1,13 @@
 //! What ADD fetches: the registry client's transport writes it into a file of ours, and its checksum is known before anything
 //! uses it.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use anyhow::{Context as _, Result, bail};
 use tracing::info;
@@ -11,22 +15,33 @@ use tracing::info;
 use super::repository;
 use crate::oci::{Digest, Hasher};
 use crate::registry;
-use crate::rootfs::Timestamp;
+use crate::rootfs::{Root, Timestamp};
 use crate::steps::{CheckOut, Fetch, Fetched, Repository, Vault};
 
 /// The name that BuildKit gives to what has none.
 const UNNAMED: &str = "__unnamed__";
 
-/// Fetches into files without names in a directory of ours.
+/// An address, and what else was asked of it.
+type Asked = (String, Option<String>, Option<bool>);
+
+/// Fetches into files without names in a directory of ours. What it fetched it has for the rest of the build, so that what was
+/// looked at is what is used.
 pub(super) struct Fetcher<'a> {
-    pub(super) client: &'a registry::Client,
-    pub(super) dir: PathBuf,
+    client: &'a registry::Client,
+    dir: PathBuf,
     /// The secrets, of which some are for repositories.
-    pub(super) vault: &'a Vault,
+    vault: &'a Vault,
+    fetched: RefCell<BTreeMap<Asked, Fetched>>,
+    repositories: RefCell<BTreeMap<Asked, Repository>>,
 }
 
-impl Fetch for Fetcher<'_> {
-    fn fetch(&self, address: &str, checksum: Option<&str>) -> Result<Fetched> {
+impl<'a> Fetcher<'a> {
+    pub(super) fn new(client: &'a registry::Client, dir: PathBuf, vault: &'a Vault) -> Self {
+        let (fetched, repositories) = Default::default();
+        Fetcher { client, dir, vault, fetched, repositories }
+    }
+
+    fn download(&self, address: &str, checksum: Option<&str>) -> Result<Fetched> {
         let expected: Option<Digest> = checksum.map(str::parse).transpose().context("--checksum")?;
         let name = name(address);
         info!("Downloading {name}");
@@ -47,9 +62,37 @@ impl Fetch for Fetcher<'_> {
         let modified = downloaded.last_modified.as_deref().and_then(time).unwrap_or_default();
         Ok(Fetched { file, name, modified })
     }
+}
+
+impl Fetch for Fetcher<'_> {
+    fn fetch(&self, address: &str, checksum: Option<&str>) -> Result<Fetched> {
+        let asked = (address.to_owned(), checksum.map(str::to_owned), None);
+        let mut known = self.fetched.borrow_mut();
+        let fetched = match known.entry(asked) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.download(address, checksum)?),
+        };
+        let mut file = fetched.file.try_clone().context("what was downloaded")?;
+        file.rewind()?;
+        Ok(Fetched { file, name: fetched.name.clone(), modified: fetched.modified })
+    }
 
     fn check_out(&self, ask: &CheckOut<'_>) -> Result<Repository> {
-        repository::check_out(ask, self.vault, &self.client.network()?, &self.dir)
+        let asked = (ask.address.to_owned(), ask.checksum.map(str::to_owned), ask.keep_git_dir);
+        let mut known = self.repositories.borrow_mut();
+        let repository = match known.entry(asked) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                new.insert(repository::check_out(ask, self.vault, &self.client.network()?, &self.dir)?)
+            }
+        };
+        let Repository { root, top, commit, place } = &*repository;
+        Ok(Repository {
+            root: Root::open(root.path())?,
+            top: top.clone(),
+            commit: commit.clone(),
+            place: Rc::clone(place),
+        })
     }
 }
 

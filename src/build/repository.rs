@@ -5,6 +5,7 @@
 //! (`GIT_TOKEN` and its like) are not for addresses of a Dockerfile.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use anyhow::{Context as _, Result, ensure};
 use tracing::info;
@@ -36,7 +37,7 @@ pub(super) fn check_out(ask: &CheckOut<'_>, vault: &Vault, network: &Network, di
     info!("Checked out commit {} of {}", found.commit, address.remote);
     let root = Root::open(&tree).with_context(|| format!("open {}", tree.display()))?;
     let top = top(&root, &address)?;
-    Ok(Repository { root, top, place: Box::new(place) })
+    Ok(Repository { root, top, commit: found.commit, place: Rc::new(place) })
 }
 
 /// What the flags of the instruction and the address say together.

@@ -1,6 +1,9 @@
 //! One stage after another, one step after another: execute, ask what to look at, take the snapshot, extend the image.
+//!
+//! A step whose result is in the cache is not carried out, and its layer is unpacked only when a later step needs the files. So a
+//! stage has a root only from the first step on that is carried out, and a stage that only such steps use is not built at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -8,6 +11,8 @@ use silt_watcher::Options;
 use tracing::{debug, info, warn};
 
 use super::base::Bases;
+use super::cached::{self, Cached, Need, Seer, needs};
+use super::current::{Current, Pending, of_image};
 use super::disk::Disk;
 use super::error::one_line;
 use super::nominator::{Nominator, Wanted};
@@ -15,34 +20,38 @@ use super::remote::Fetcher;
 use super::site::{Place, Site};
 use super::standing::Standing;
 use super::timings::{StepTiming, nanos};
-use super::{Differences, Error, NamedContext, Request, Snapshots, Times, Timings, kept, platform};
+use super::trees::Trees;
+use super::{Differences, Error, LayerCache, Request, Snapshots, Timings, kept, platform};
+use crate::cache::{Cache, Hit, Publisher, Stretcher};
 use crate::context::Context;
+use crate::context::digests::Digests;
 use crate::dockerfile::{Instruction, Located};
 use crate::layer::Layer;
-use crate::oci::{History, Image, Platform};
-use crate::plan::{Base, Compat, Plan, Source, Stage, Step};
+use crate::oci::{Image, ImageLayer, Platform};
+use crate::plan::{Base, Compat, Plan, Stage, Step};
 use crate::rootfs::Root;
 use crate::snapshot::Baseline;
 use crate::steps::{self, Caches, Sources, StageState, Touched, run};
 
 /// What all stages share.
-pub(super) struct Builder<'a> {
+pub(super) struct Builder<'a, 'scope> {
     request: &'a Request,
     site: Site,
     control: &'a run::Control,
     timings: &'a Timings,
     context: &'a Context,
-    context_root: Root,
+    trees: Trees<'a>,
     bases: Bases<'a>,
-    /// By position in the plan.
-    finished: Vec<Finished>,
-    /// The trees of `COPY --from` an image, by the name that the Dockerfile gives it.
-    images: BTreeMap<String, Root>,
-    /// Named contexts that are directories, opened.
-    directories: BTreeMap<String, (Root, Context)>,
+    fetch: Fetcher<'a>,
+    digests: Digests,
+    cached: Option<Cached<'scope, 'a>>,
+    /// By position in the plan; nothing of a stage that is not needed.
+    finished: Vec<Option<Finished>>,
     isolation: Option<run::Isolation>,
     /// The root as the last stage left it, if this one goes on from it.
     standing: Option<Standing>,
+    /// Whether the build began anew: then the root is not as it was found.
+    is_anew: bool,
     /// The lines of which is said already what kaniko does otherwise.
     told: BTreeSet<u32>,
     /// Cache mounts.
@@ -57,24 +66,7 @@ struct Finished {
     tree: Option<Root>,
 }
 
-/// The stage that is being built.
-struct Current {
-    image: Image,
-    state: StageState,
-    platform: Platform,
-    disk: Option<Disk>,
-    /// Steps whose changes are not in a layer yet.
-    pending: Vec<Pending>,
-}
-
-/// A step that waits for the snapshot of its stage.
-struct Pending {
-    text: String,
-    /// Whether it can have changed files.
-    wrote: bool,
-}
-
-impl<'a> Builder<'a> {
+impl<'a, 'scope> Builder<'a, 'scope> {
     pub(super) fn new(
         request: &'a Request,
         site: Site,
@@ -83,45 +75,123 @@ impl<'a> Builder<'a> {
         context: &'a Context,
         (bases, told, caches): (Bases<'a>, BTreeSet<u32>, &'a Caches<'a>),
     ) -> Result<Self> {
+        let fetch = Fetcher::new(&request.registry, site.work.clone(), &request.vault);
+        let trees = Trees::new(request, context)?;
+        let (cached, finished, isolation, standing, is_anew) = (None, Vec::new(), None, None, false);
         Ok(Builder {
             request,
             site,
             control,
             timings,
             context,
-            context_root: Root::open(context.dir())?,
+            trees,
             bases,
-            finished: Vec::new(),
-            images: BTreeMap::new(),
-            directories: BTreeMap::new(),
-            isolation: None,
-            standing: None,
+            fetch,
+            digests: Digests::new(None),
+            cached,
+            finished,
+            isolation,
+            standing,
+            is_anew,
             told,
             caches,
         })
     }
 
-    /// Builds the stages of `plan` and returns the image of its target.
-    pub(super) fn stages(mut self, plan: &Plan) -> Result<Image, Error> {
-        for stage in &plan.stages {
-            let current = self.stage(stage, plan)?;
-            let (finished, standing) = self.finish(stage, current)?;
-            let position = self.finished.len();
-            let unused = self.standing.take().filter(|unused| unused.stage == position);
-            self.standing = standing.or_else(|| unused.and_then(|unused| unused.passed_on(stage)));
-            self.finished.push(finished);
-        }
-        let target = self.finished.into_iter().nth(plan.target).context("the plan has no target")?;
-        Ok(target.image)
+    /// The same with a cache, which is asked at once for all that `plan` needs.
+    pub(super) fn with_cache(
+        mut self,
+        plan: &Plan,
+        cache: &'a Cache<'a>,
+        wanted: &'a LayerCache,
+        publisher: Option<Publisher<'scope>>,
+    ) -> Result<Self> {
+        self.digests = cached::digests(wanted);
+        let cached = Cached::new(self.seer(wanted), plan, (cache, wanted), publisher)?;
+        self.cached = Some(cached);
+        Ok(self)
     }
 
-    fn stage(&mut self, stage: &Stage, plan: &Plan) -> Result<Current, Error> {
+    fn seer(&mut self, wanted: &LayerCache) -> Seer<'_, 'a> {
+        Seer {
+            request: self.request,
+            file: self.context.dockerfile_name(),
+            layers: wanted.layers,
+            ignored: &self.site.ignored,
+            bases: &mut self.bases,
+            trees: &mut self.trees,
+            fetch: &self.fetch,
+            digests: &self.digests,
+            stretcher: Stretcher::default(),
+        }
+    }
+
+    /// Builds the stages of `plan` that are needed and returns the image of its target.
+    pub(super) fn stages(mut self, plan: &Plan) -> Result<Image, Error> {
+        let (needs, outcome) = loop {
+            let known = |stage, step| self.cached.as_ref().is_some_and(|cached| cached.hit(stage, step).is_some());
+            let needs = needs(plan, &known);
+            let outcome = self.all(plan, &needs);
+            let is_anew = outcome.is_err() && self.cached.as_mut().is_some_and(Cached::must_begin_anew);
+            if !is_anew {
+                break (needs, outcome);
+            }
+            self.begin_anew()?;
+        };
+        let target = self.finished.into_iter().nth(plan.target).flatten();
+        let mut image = target.map(|target| target.image);
+        if let Some(cached) = self.cached {
+            self.digests.save();
+            cached.finish(image.as_mut(), plan, &needs, &self.context.dockerfile_name());
+        }
+        outcome?;
+        Ok(image.context("the plan has no target")?)
+    }
+
+    /// Forgets what was built on what the cache had and cannot be used.
+    fn begin_anew(&mut self) -> Result<()> {
+        self.finished.clear();
+        self.standing = None;
+        self.is_anew = true;
+        let kept = self.site.work.join("stages");
+        match std::fs::remove_dir_all(&kept) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove {}", kept.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn all(&mut self, plan: &Plan, needs: &[Need]) -> Result<(), Error> {
+        for (position, stage) in plan.stages.iter().enumerate() {
+            let need = needs.get(position).copied().unwrap_or_default();
+            if !need.image {
+                info!("{} is not built: the cache has all that is made of it", one_line(&stage.from.text));
+                self.finished.push(None);
+                continue;
+            }
+            let current = self.stage(stage, plan, need)?;
+            let (finished, standing) = self.finish(stage, current, need)?;
+            let unused = self.standing.take().filter(|unused| unused.stage == position);
+            self.standing = standing.or_else(|| unused.and_then(|unused| unused.passed_on(stage)));
+            self.finished.push(Some(finished));
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, stage: &Stage, plan: &Plan, need: Need) -> Result<Current, Error> {
         info!("{}", one_line(&stage.from.text));
         let mut current = self.begin(stage, plan).map_err(|cause| self.at(&stage.from, cause))?;
-        for step in &stage.steps {
-            self.step(stage, step, &mut current).map_err(|cause| self.at(&step.located, cause))?;
+        for (number, step) in stage.steps.iter().enumerate() {
+            let is_carried_out = self.hit(current.position, number).is_none();
+            if is_carried_out && is_on_disk(step, &self.request.reading.compat) {
+                self.bring(stage, &mut current).map_err(|cause| self.at(&stage.from, cause))?;
+            }
+            self.step(stage, (number, step), &mut current).map_err(|cause| self.at(&step.located, cause))?;
         }
-        self.end(stage, &mut current).map_err(|cause| self.at(&stage.from, cause))?;
+        let ended = current.end(stage, self.request, self.timings).map(|is_whole| self.release(is_whole, &mut current));
+        let brought = if need.tree { ended.and_then(|()| self.bring(stage, &mut current)) } else { ended };
+        brought.map_err(|cause| self.at(&stage.from, cause))?;
         self.tell_differences(stage.from.span.first, &mut current.state);
         Ok(current)
     }
@@ -132,9 +202,11 @@ impl<'a> Builder<'a> {
 
     fn begin(&mut self, stage: &Stage, plan: &Plan) -> Result<Current> {
         let wanted = platform::of_base(stage, &self.request.platform)?;
+        let position = self.finished.len();
         let (image, mut state, platform) = match &stage.base {
-            Base::Stage(position) => {
-                let base = self.finished.get(*position).context("a stage is built before its base")?;
+            Base::Stage(base) => {
+                let base = self.finished.get(*base).and_then(Option::as_ref);
+                let base = base.context("a stage is built before its base")?;
                 (base.image.clone(), base.state.inherit(), base.platform.clone())
             }
             base => {
@@ -143,33 +215,65 @@ impl<'a> Builder<'a> {
                 (image, state.following(self.request.reading.compat), wanted)
             }
         };
-        if let Some(run) = stage.steps.iter().find(|step| matches!(step.located.instruction, Instruction::Run(_))) {
+        let is_carried_out = |(number, step): &(usize, &Step)| is_run(step) && self.hit(position, *number).is_none();
+        if let Some((_, run)) = stage.steps.iter().enumerate().find(is_carried_out) {
             platform::check_run(&platform).with_context(|| format!("line {}", run.located.span.first))?;
         }
         // They are steps of the plan by now.
         state.config.config.on_build.clear();
-        let mut disk =
-            if needs_disk(stage, &self.request.reading.compat) { Some(self.disk(stage, &image)?) } else { None };
-        if let (Some(disk), true) = (&mut disk, self.names_volumes()) {
-            disk.heed(state.config.config.volumes.keys().map(String::as_str))?;
-        }
-        Ok(Current { image, state, platform, disk, pending: Vec::new() })
+        Ok(Current::new(position, image, state, platform))
     }
 
-    fn disk(&mut self, stage: &Stage, image: &Image) -> Result<Disk> {
-        let position = self.finished.len();
-        let (root, baseline) = match self.standing.take().filter(|standing| standing.stage == position) {
-            Some(Standing { root, baseline, .. }) => {
-                debug!("The root stands as this stage needs it");
-                (root, baseline)
-            }
+    /// Sees to it that the stage has a root, and that all layers of its image are in it.
+    fn bring(&mut self, stage: &Stage, current: &mut Current) -> Result<()> {
+        let brought = self.try_bring(stage, current);
+        if let (Err(why), Some(cached)) = (&brought, &mut self.cached) {
+            cached.give_up(current.image.layers(), why);
+        }
+        brought
+    }
+
+    fn try_bring(&mut self, stage: &Stage, current: &mut Current) -> Result<()> {
+        let disk = match current.disk.take() {
+            Some(disk) => disk,
             None => {
-                let mut root = self.site.open_root(self.finished.is_empty())?;
-                let tree = self.bases.unpack(image, &mut root, &self.site.spared).context("unpack the base image")?;
-                (root, Baseline::new(tree))
+                let (mut disk, applied) = self.disk(stage, &current.image)?;
+                current.applied = applied;
+                if self.names_volumes() {
+                    disk.heed(current.volumes.iter().map(String::as_str))?;
+                }
+                disk
             }
         };
-        let runs = stage.steps.iter().filter(|step| matches!(step.located.instruction, Instruction::Run(_))).count();
+        let disk = current.disk.insert(disk);
+        if current.applied < current.image.layers().len() {
+            debug!("Unpacking what the cache has of the steps so far");
+            disk.apply(&self.bases, &current.image, current.applied)?;
+            current.applied = current.image.layers().len();
+        }
+        Ok(())
+    }
+
+    /// A root, and how many layers of `image` are in it.
+    fn disk(&mut self, stage: &Stage, image: &Image) -> Result<(Disk, usize)> {
+        let position = self.finished.len();
+        let (root, baseline, applied) = match self.standing.take().filter(|standing| standing.stage == position) {
+            Some(Standing { root, baseline, applied, .. }) => {
+                debug!("The root stands as this stage needs it");
+                (root, baseline, applied)
+            }
+            None => {
+                let mut root = self.site.open_root(self.finished.is_empty() && !self.is_anew)?;
+                let tree = self.bases.unpack(image, &mut root, &self.site.spared).context("unpack the base image")?;
+                (root, Baseline::new(tree), image.layers().len())
+            }
+        };
+        let runs = stage
+            .steps
+            .iter()
+            .enumerate()
+            .filter(|(number, step)| is_run(step) && self.hit(position, *number).is_none());
+        let runs = runs.count();
         if runs > 0 && self.isolation.is_none() {
             self.isolation = Some(self.detect()?);
         }
@@ -178,7 +282,7 @@ impl<'a> Builder<'a> {
         } else {
             Nominator::none()
         };
-        Disk::new(root, baseline, nominator, self.request.snapshots)
+        Ok((Disk::new(root, baseline, nominator, self.request.snapshots)?, applied))
     }
 
     fn wanted(&self, runs: usize) -> Wanted {
@@ -201,7 +305,12 @@ impl<'a> Builder<'a> {
         Ok(detected.isolation)
     }
 
-    fn step(&mut self, stage: &Stage, step: &Step, current: &mut Current) -> Result<()> {
+    /// What the cache has for a step.
+    fn hit(&self, position: usize, number: usize) -> Option<&Hit> {
+        self.cached.as_ref()?.hit(position, number)
+    }
+
+    fn step(&mut self, stage: &Stage, (number, step): (usize, &Step), current: &mut Current) -> Result<()> {
         let located = &step.located;
         info!("{}", one_line(&located.text));
         if let Some(signal) = self.control.cancelled() {
@@ -214,15 +323,57 @@ impl<'a> Builder<'a> {
             ..StepTiming::default()
         };
         let text = self.history(step, &current.state)?;
+        if let Some(hit) = self.hit(current.position, number).cloned() {
+            timing.cached = true;
+            self.timings.step(timing);
+            return self.replay(stage, step, hit, &text, current);
+        }
         let outcome = self.execute_and_snapshot(step, current, &mut timing);
         self.timings.step(timing);
         self.tell_differences(located.span.first, &mut current.state);
         let (layer, wrote) = outcome?;
         match self.request.snapshots {
-            Snapshots::EachStep => self.extend(current, layer, &text)?,
             Snapshots::EachStage => current.pending.push(Pending { text, wrote }),
+            Snapshots::EachStep => {
+                let layer = layer.as_ref().map(of_image);
+                current.extend(self.request, layer.clone(), &text)?;
+                if layer.is_some() {
+                    current.applied = current.image.layers().len();
+                }
+                self.remember(number, step, layer.as_ref(), current);
+            }
         }
         Ok(())
+    }
+
+    /// Does without a step whose result is known. What watches may have missed so far belongs below it.
+    fn replay(&mut self, stage: &Stage, step: &Step, hit: Hit, text: &str, current: &mut Current) -> Result<()> {
+        info!("It is in the cache since {}", hit.created.strftime("%Y-%m-%d %H:%M:%S"));
+        let is_whole = current.settle(stage, self.request, self.timings)?;
+        self.release(is_whole, current);
+        steps::foresee(&step.located.instruction, &mut current.state)?;
+        self.tell_differences(step.located.span.first, &mut current.state);
+        current.extend(self.request, hit.layer, text)
+    }
+
+    /// Makes an entry for the cache of a step that was carried out.
+    fn remember(&mut self, number: usize, step: &Step, layer: Option<&ImageLayer>, current: &mut Current) {
+        let Some(cached) = self.cached.take() else { return };
+        let again = |before: &_| self.seer(cached.wanted()).again(step, before);
+        current.held.extend(cached.entry((current.position, number), layer, &current.image, again));
+        self.cached = Some(cached);
+        if current.disk.as_ref().is_none_or(Disk::is_settled) {
+            self.release(true, current);
+        }
+    }
+
+    /// Lets the entries go of which nothing more can be found out; `is_whole` says that nothing was.
+    fn release(&self, is_whole: bool, current: &mut Current) {
+        let held = current.held.drain(..);
+        match &self.cached {
+            Some(cached) if is_whole => cached.send(held),
+            _ => drop(held),
+        }
     }
 
     /// The text of the step's row in the history.
@@ -278,66 +429,19 @@ impl<'a> Builder<'a> {
         Ok((layer, wrote))
     }
 
-    /// Takes what snapshot is still to be taken before anything of the stage is used.
-    fn end(&self, stage: &Stage, current: &mut Current) -> Result<()> {
-        match self.request.snapshots {
-            Snapshots::EachStep => self.settle(stage, current),
-            Snapshots::EachStage => self.snapshot_all(stage, current),
-        }
-    }
-
-    /// Looks once more where a recording may have missed something. What is found is a layer of its own.
-    fn settle(&self, stage: &Stage, current: &mut Current) -> Result<()> {
-        let Some(disk) = current.disk.as_mut().filter(|disk| !disk.is_settled()) else { return Ok(()) };
-        let text = "what directory watches did not hear of";
-        let mut timing = timing_of(stage, text);
-        let layer = disk.settle(self.request, &mut timing);
-        self.timings.step(timing);
-        match layer? {
-            None => Ok(()),
-            layer => {
-                warn!(
-                    "A step changed files in a way that directory watches do not hear of; they are in a layer of their own"
-                );
-                self.extend(current, layer, text)
-            }
-        }
-    }
-
-    /// One layer for all steps. It stands with the last of them that can have changed files.
-    fn snapshot_all(&self, stage: &Stage, current: &mut Current) -> Result<()> {
-        let mut layer = match &mut current.disk {
-            Some(disk) if disk.is_touched() => {
-                let mut timing = timing_of(stage, "the single snapshot of the stage");
-                let taken = disk.snapshot_all(self.request, &mut timing);
-                self.timings.step(timing);
-                let taken = taken?;
-                if let Some(path) = disk.take_heeded() {
-                    current.state.wrote_below_volume(&path);
-                }
-                taken
-            }
-            _ => None,
-        };
-        let pending = std::mem::take(&mut current.pending);
-        let last = pending.iter().rposition(|step| step.wrote);
-        for (at, step) in pending.iter().enumerate() {
-            let layer = if Some(at) == last { layer.take() } else { None };
-            self.extend(current, layer, &step.text)?;
-        }
-        Ok(())
-    }
-
     fn execute(&mut self, step: &Step, current: &mut Current) -> Result<Touched> {
         for source in step.sources() {
-            self.unpack_source(source)?;
+            self.trees.open(source, &mut self.bases, &self.site)?;
         }
-        let context = steps::Tree::Context { root: &self.context_root, context: self.context };
-        let tree = step.source.as_ref().map_or(Ok(context), |source| self.tree(source))?;
-        let mounts = step.mounts.iter().map(|source| source.as_ref().map(|source| self.tree(source)).transpose());
+        let of_stage = |position: usize| self.finished.get(position)?.as_ref()?.tree.as_ref();
+        let context = self.trees.context();
+        let tree = step.source.as_ref().map_or(Ok(context), |source| self.trees.find(source, &of_stage))?;
+        let mounts = step
+            .mounts
+            .iter()
+            .map(|source| source.as_ref().map(|source| self.trees.find(source, &of_stage)).transpose());
         let mounts = mounts.collect::<Result<Vec<_>>>()?;
         let isolation = self.isolation.unwrap_or(run::Isolation::InPlace);
-        let fetch = Fetcher { client: &self.request.registry, dir: self.site.work.clone(), vault: &self.request.vault };
         let sources = Sources {
             tree,
             control: self.control,
@@ -345,113 +449,42 @@ impl<'a> Builder<'a> {
             context,
             mounts: &mounts,
             vault: &self.request.vault,
-            fetch: &fetch,
+            fetch: &self.fetch,
             own: &self.site.work.join("mounts"),
             caches: self.caches,
             rights: self.request.rights,
         };
         let instruction = &step.located.instruction;
-        let root = current.disk.as_ref().map_or(&self.context_root, |disk| &disk.root);
+        let root = current.disk.as_ref().map_or(&self.trees.context_root, |disk| &disk.root);
         Ok(steps::execute(instruction, &mut current.state, root, &sources)?)
     }
 
-    /// The tree of a source, which must have been unpacked.
-    fn tree(&self, source: &Source) -> Result<steps::Tree<'_>> {
-        Ok(match source {
-            Source::Context => steps::Tree::Context { root: &self.context_root, context: self.context },
-            Source::Stage(position) => {
-                let tree = self.finished.get(*position).and_then(|finished| finished.tree.as_ref());
-                steps::Tree::Files(tree.context("the source stage was not kept")?)
-            }
-            Source::Named(name) if self.directories.contains_key(name) => {
-                let (root, context) = self.directories.get(name).context("the named context was not opened")?;
-                steps::Tree::Context { root, context }
-            }
-            Source::Image(name) | Source::Named(name) => {
-                steps::Tree::Files(self.images.get(name).context("the source image was not unpacked")?)
-            }
-        })
-    }
-
-    /// Fetches and unpacks the image that a `COPY --from` or a mount names, once.
-    fn unpack_source(&mut self, source: &Source) -> Result<()> {
-        let (name, base) = match source {
-            Source::Image(name) => (name, Base::Image(name.clone())),
-            Source::Named(name) => (name, Base::Context(name.clone())),
-            Source::Context | Source::Stage(_) => return Ok(()),
-        };
-        if self.images.contains_key(name) || self.directories.contains_key(name) {
-            return Ok(());
-        }
-        if let (Source::Named(_), Some(NamedContext::Directory(dir))) = (source, self.request.contexts.get(name)) {
-            let opened = (Root::open(dir)?, Context::open_named(dir)?);
-            self.directories.insert(name.clone(), opened);
-            return Ok(());
-        }
-        let image = self.bases.fetch(&base, &self.request.platform)?;
-        if self.request.platform.preference(&image.config.platform()).is_none() {
-            warn!("{name} is for {}, not for {}", image.config.platform(), self.request.platform);
-        }
-        let dir = self.site.own_dir(&format!("images/{}", self.images.len()))?;
-        let mut root = Root::open(&dir)?;
-        self.bases.unpack(&image, &mut root, &[]).with_context(|| format!("unpack {name}"))?;
-        self.images.insert(name.clone(), root);
-        Ok(())
-    }
-
-    /// Adds what a step left to the image: a layer, if it has one, and a row of the history.
-    fn extend(&self, current: &mut Current, layer: Option<Layer>, text: &str) -> Result<()> {
-        let is_kanikos = self.request.reading.compat.history_of_layers;
-        let history = if is_kanikos { kanikos_row(text) } else { row(text, self.request.times) };
-        match layer {
-            Some(layer) => current.image.append(layer.descriptor, layer.diff_id, history)?,
-            None if is_kanikos => {}
-            None => current.image.push_history(history),
-        }
-        Ok(())
-    }
-
-    fn finish(&self, stage: &Stage, current: Current) -> Result<(Finished, Option<Standing>)> {
-        let Current { mut image, state, platform, disk, .. } = current;
+    fn finish(&self, stage: &Stage, current: Current, need: Need) -> Result<(Finished, Option<Standing>)> {
+        let Current { mut image, state, platform, disk, applied, .. } = current;
         image.config.config = state.config.config.clone();
         image.config.author.clone_from(&state.config.author);
         let (mut tree, mut standing) = (None, None);
         match disk {
-            Some(disk) if !stage.keep.copies.is_empty() => {
+            Some(disk) if need.tree => {
                 tree = Some(kept::keep(&self.site, disk.root, stage.index)?);
             }
-            Some(disk) => standing = Standing::after(stage, disk, self.request),
+            Some(disk) => standing = Standing::after(stage, disk, applied, self.request),
             None => {}
         }
         Ok((Finished { image, state, platform, tree }, standing))
     }
 }
 
-/// Whether any step, or any later stage, needs the stage's files.
-fn needs_disk(stage: &Stage, compat: &Compat) -> bool {
-    let on_disk = |step: &Step| {
-        use Instruction::{Add, Copy, Run, Volume, Workdir};
-        match step.located.instruction {
-            Run(_) | Copy(_) | Add(_) | Workdir(_) => true,
-            Volume(_) => compat.volume_makes_directory,
-            _ => false,
-        }
-    };
-    !stage.keep.copies.is_empty() || stage.steps.iter().any(on_disk)
+fn is_run(step: &Step) -> bool {
+    matches!(step.located.instruction, Instruction::Run(_))
 }
 
-/// Figures of a snapshot that belongs to no single step.
-fn timing_of(stage: &Stage, text: &str) -> StepTiming {
-    let (line, instruction) = (stage.from.span.first, text.to_owned());
-    StepTiming { stage: stage.index, line, instruction, ..StepTiming::default() }
-}
-
-fn row(text: &str, times: Times) -> History {
-    History { created: Some(times.created()), created_by: Some(text.to_owned()), ..History::default() }
-}
-
-/// A row as kaniko 1.24 writes it: its time is Go's zero.
-fn kanikos_row(text: &str) -> History {
-    let (created, author) = (Some("0001-01-01T00:00:00Z".to_owned()), Some("kaniko".to_owned()));
-    History { created, created_by: Some(text.to_owned()), author, ..History::default() }
+/// Whether a step needs the stage's files.
+fn is_on_disk(step: &Step, compat: &Compat) -> bool {
+    use Instruction::{Add, Copy, Run, Volume, Workdir};
+    match step.located.instruction {
+        Run(_) | Copy(_) | Add(_) | Workdir(_) => true,
+        Volume(_) => compat.volume_makes_directory,
+        _ => false,
+    }
 }

@@ -17,18 +17,20 @@ pub(super) struct Standing {
     pub(super) stage: usize,
     pub(super) root: Root,
     pub(super) baseline: Baseline,
+    /// As many layers of that stage's base are in it.
+    pub(super) applied: usize,
 }
 
 impl Standing {
-    /// What `disk` holds at the end of `stage`, if another stage goes on from there and would unpack just that.
-    pub(super) fn after(stage: &Stage, disk: Disk, request: &Request) -> Option<Standing> {
+    /// What `disk` holds at the end of `stage`, `applied` layers of its image, if another stage goes on from there and would unpack just that.
+    pub(super) fn after(stage: &Stage, disk: Disk, applied: usize, request: &Request) -> Option<Standing> {
         let next = stage.continued_by?;
         let misses_nothing = matches!(request.snapshot_mode, SnapshotMode::Events | SnapshotMode::Full);
         if !misses_nothing || request.reading.compat.volume_drops_changes {
             return None;
         }
         let (root, baseline) = disk.into_carried()?;
-        Some(Standing { stage: next, root, baseline })
+        Some(Standing { stage: next, root, baseline, applied })
     }
 
     /// The same for the stage that goes on from `stage`, which had no use for a root.

@@ -20,6 +20,9 @@ pub struct StepTiming {
     pub line: u32,
     /// The instruction's text.
     pub instruction: String,
+    /// Whether the cache had its result: then it was not carried out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
     /// Running the instruction.
     pub execute_ns: u64,
     /// Starting the recording, and the barrier and resolution at its end.

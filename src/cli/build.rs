@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::env::Env;
 use super::flags::Flags;
 use super::ground::{self, Prepared};
-use super::{registries, request, signals, vault};
+use super::{cache, registries, request, signals, vault};
 use crate::build::{self, Request, Site, Timings};
 use crate::export;
 use crate::steps::run::{Control, Program, make_private_process};
@@ -116,6 +116,7 @@ fn request(flags: &Flags, env: &Env, prepared: &Prepared, control: &Arc<Control>
         bases,
         registry: client.publishing_while(move || control.cancelled().is_none()),
         blobs: BlobDir::create(&prepared.work)?,
+        cache: cache::layers(flags)?,
     })
 }
 

@@ -4,6 +4,7 @@
 //! with the function that the binary passes in.
 
 mod build;
+mod cache;
 mod command_line;
 mod completion;
 mod env;

@@ -41,7 +41,7 @@ fn notices(args: &[&str]) -> Notices {
 type Known = (&'static str, &'static str, Option<&'static str>);
 
 /// Those of the executor, of kaniko 1.24 and of its living fork.
-const EXECUTOR: [Known; 86] = [
+const EXECUTOR: [Known; 87] = [
     ("verbosity", "v", Some("debug")),
     ("log-format", "", Some("json")),
     ("log-timestamp", "", None),
@@ -124,6 +124,7 @@ const EXECUTOR: [Known; 86] = [
     ("warn-compat", "", None),
     ("recorder", "", Some("sweep")),
     ("max-watches", "", Some("1000")),
+    ("cache-explain", "", Some("/a")),
     ("verify-snapshot", "", None),
     ("help", "h", None),
     ("version", "V", None),

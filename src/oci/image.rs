@@ -127,13 +127,25 @@ impl Image {
     }
 
     /// Adds a layer on top and its history row. Its media type becomes that of the image's format.
-    pub fn append(&mut self, mut blob: Descriptor, diff_id: DiffId, mut history: History) -> Result<(), ImageError> {
-        blob.media_type = in_format(&blob, self.format)?;
+    pub fn append(&mut self, descriptor: Descriptor, diff_id: DiffId, history: History) -> Result<(), ImageError> {
+        self.append_layer(ImageLayer { descriptor, diff_id, origin: None }, history)
+    }
+
+    /// The same for a layer that may be elsewhere.
+    pub fn append_layer(&mut self, mut layer: ImageLayer, mut history: History) -> Result<(), ImageError> {
+        layer.descriptor.media_type = in_format(&layer.descriptor, self.format)?;
         history.empty_layer = false;
         self.config.history.push(history);
-        self.config.rootfs.diff_ids.push(diff_id.clone());
-        self.layers.push(ImageLayer { descriptor: blob, diff_id, origin: None });
+        self.config.rootfs.diff_ids.push(layer.diff_id.clone());
+        self.layers.push(layer);
         Ok(())
+    }
+
+    /// Notes that a repository has the blobs of these layers too, where nothing is known of them.
+    pub fn found_in(&mut self, repository: &Repository, has: impl Fn(&Digest) -> bool) {
+        for layer in self.layers.iter_mut().filter(|layer| layer.origin.is_none() && has(&layer.descriptor.digest)) {
+            layer.origin = Some(repository.clone());
+        }
     }
 
     /// Adds a history row without a layer.

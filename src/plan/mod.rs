@@ -61,6 +61,8 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// The position of the stage that is the image.
     pub target: usize,
+    /// The positions of all stages that were asked for, that one among them.
+    pub targets: Vec<usize>,
     /// The stages that are not built, in the order of the file.
     pub skipped: Vec<Skipped>,
     /// Build arguments and global ARGs.
@@ -199,10 +201,12 @@ pub fn plan(dockerfile: &Dockerfile, options: &Options) -> Result<Plan, Error> {
     unsupported::check(&stages)?;
     note_consumers(&mut stages);
     note_continuations(&mut stages, &targets);
-    let target = stages.iter().position(|stage| stage.index == targets[0]).unwrap_or(stages.len() - 1);
+    let position = |target: &usize| stages.iter().position(|stage| stage.index == *target);
+    let target = position(&targets[0]).unwrap_or(stages.len() - 1);
+    let targets = targets.iter().filter_map(position).collect();
     let unused_build_args = args::unused(&dockerfile.instructions, options);
     let idle_build_args = args::idle(options);
-    Ok(Plan { stages, target, skipped, args, escape, unused_build_args, idle_build_args })
+    Ok(Plan { stages, target, targets, skipped, args, escape, unused_build_args, idle_build_args })
 }
 
 fn skipped(stage: &Stage) -> Skipped {

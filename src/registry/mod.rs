@@ -138,6 +138,11 @@ impl Client {
         self.runtime.block_on(pull::resolve(self, reference, platform))
     }
 
+    /// Whether `repository` has a blob, as far as it says so.
+    pub fn has(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
+        self.runtime.block_on(pull::has(self, repository, blob))
+    }
+
     /// The same, unless it is an image or an index that `known` knows the digest of. Costs as few requests as that can be
     /// learnt with: for a tag one for its headers, which registries do not count as a pull.
     pub fn resolve_unless(

@@ -58,6 +58,11 @@ impl Baseline {
         &self.tree
     }
 
+    /// The same, given away.
+    pub fn into_tree(self) -> Tree {
+        self.tree
+    }
+
     /// No `ctime` in the record is later than this. It may have been that of a path that is gone.
     pub fn newest_ctime(&self) -> Timestamp {
         self.newest

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::fs::File;
+use std::rc::Rc;
 
 use crate::rootfs::{Root, RootPath, Timestamp};
 
@@ -34,8 +35,10 @@ pub struct Repository {
     pub root: Root,
     /// What of it was asked for: a directory.
     pub top: RootPath,
-    /// Removes the directory when it is dropped.
-    pub place: Box<dyn Any>,
+    /// The commit, in hexadecimal.
+    pub commit: String,
+    /// Removes the directory when the last who has it drops it.
+    pub place: Rc<dyn Any>,
 }
 
 impl fmt::Debug for Repository {

@@ -97,17 +97,25 @@ pub(super) fn expose(state: &mut StageState, words: &[String]) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn volume(state: &mut StageState, root: &Root, words: &[String]) -> Result<Touched> {
-    let mut made = BTreeSet::new();
+/// The paths of the volumes, as the config has them.
+pub(super) fn volume(state: &mut StageState, words: &[String]) -> Result<Vec<String>> {
+    let mut paths = Vec::new();
     for word in words {
         let path = state.expand(word)?;
         if path.is_empty() {
             bail!("the path of a volume is empty");
         }
-        if state.compat.volume_makes_directory {
-            made.extend(make_volume(root, &path)?);
-        }
-        state.config.config.volumes.insert(path, empty());
+        state.config.config.volumes.insert(path.clone(), empty());
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+pub(super) fn make_volumes(state: &mut StageState, root: &Root, words: &[String]) -> Result<Touched> {
+    let paths = volume(state, words)?;
+    let mut made = BTreeSet::new();
+    for path in paths.iter().filter(|_| state.compat.volume_makes_directory) {
+        made.extend(make_volume(root, path)?);
     }
     Ok(if made.is_empty() { Touched::Nothing } else { Touched::Paths(made) })
 }

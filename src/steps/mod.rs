@@ -12,7 +12,9 @@ mod destination;
 mod differences;
 mod expose;
 mod fetch;
+mod foresee;
 mod history;
+mod inputs;
 mod metadata;
 mod mounting;
 mod pattern;
@@ -30,7 +32,9 @@ use std::path::Path;
 
 pub use caches::{Caches, Ended, Restore, Used};
 pub use fetch::{CheckOut, Fetch, Fetched, Repository};
+pub use foresee::foresee;
 pub use history::history;
+pub use inputs::{Input, Sight, inputs};
 pub use source::Missing;
 pub use state::StageState;
 pub use tree::Tree;
@@ -128,26 +132,16 @@ pub fn execute(
     sources: &Sources<'_>,
 ) -> Result<Touched, Error> {
     match instruction {
-        Instruction::Run(it) => return command::run(state, root, it, sources),
-        Instruction::Copy(it) => return Ok(transfer::transfer(state, root, sources, it.into())?),
-        Instruction::Add(it) => return Ok(transfer::transfer(state, root, sources, it.into())?),
-        Instruction::Workdir(word) => return Ok(workdir::workdir(state, root, word)?),
-        Instruction::Env(pairs) => metadata::env(state, pairs)?,
-        Instruction::Arg(definitions) => metadata::arg(state, definitions)?,
-        Instruction::Label(pairs) => metadata::label(state, pairs)?,
-        Instruction::Cmd(command) => metadata::cmd(state, command),
-        Instruction::Entrypoint(command) => metadata::entrypoint(state, command),
-        Instruction::Expose(words) => metadata::expose(state, words)?,
-        Instruction::Volume(words) => return Ok(metadata::volume(state, root, words)?),
-        Instruction::Shell(words) => metadata::shell(state, words),
-        Instruction::Stopsignal(word) => metadata::stopsignal(state, word)?,
-        Instruction::User(word) => metadata::user(state, word)?,
-        Instruction::Maintainer(name) => metadata::maintainer(state, name),
-        Instruction::From(_) => return Err(anyhow::anyhow!("FROM begins a stage and is no step of one").into()),
-        Instruction::Healthcheck(check) => metadata::healthcheck(state, check),
-        Instruction::Onbuild(trigger) => metadata::onbuild(state, trigger),
+        Instruction::Run(it) => command::run(state, root, it, sources),
+        Instruction::Copy(it) => Ok(transfer::transfer(state, root, sources, it.into())?),
+        Instruction::Add(it) => Ok(transfer::transfer(state, root, sources, it.into())?),
+        Instruction::Workdir(word) => Ok(workdir::workdir(state, root, word)?),
+        Instruction::Volume(words) => Ok(metadata::make_volumes(state, root, words)?),
+        other => {
+            foresee(other, state)?;
+            Ok(Touched::Nothing)
+        }
     }
-    Ok(Touched::Nothing)
 }
 
 #[cfg(test)]

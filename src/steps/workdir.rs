@@ -13,17 +13,29 @@ use crate::rootfs::{Root, RootPath, users};
 const MODE: u32 = 0o755;
 
 pub(super) fn workdir(state: &mut StageState, root: &Root, word: &str) -> Result<Touched> {
-    let dir = state.expand(word)?;
-    if dir.is_empty() {
-        bail!("the path is empty");
-    }
-    let path = state.path(&dir)?;
+    let path = destination(state, word)?;
     let made = make(state, root, &path)?;
     let uid =
         made.iter().next().map(|first| root.observe(first)).transpose()?.flatten().map_or(0, |node| node.entry.uid);
     state.differences.extend(differences::of_workdir(made.len(), uid));
-    state.config.config.working_dir = format!("/{}", String::from_utf8_lossy(path.as_bytes()));
+    enter(state, word)?;
     Ok(if made.is_empty() { Touched::Directory(root.resolve(path.as_bytes())?) } else { Touched::Paths(made) })
+}
+
+/// Makes the directory the working directory, wherever it leads to.
+pub(super) fn enter(state: &mut StageState, word: &str) -> Result<RootPath> {
+    let path = destination(state, word)?;
+    state.config.config.working_dir = format!("/{}", String::from_utf8_lossy(path.as_bytes()));
+    Ok(path)
+}
+
+/// The directory that `word` names, as the image calls it.
+pub(super) fn destination(state: &StageState, word: &str) -> Result<RootPath> {
+    let dir = state.expand(word)?;
+    if dir.is_empty() {
+        bail!("the path is empty");
+    }
+    state.path(&dir)
 }
 
 /// Makes the directory `path` of the image for the stage's user; returns what was missing.

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod architecture;
+mod cache;
 mod cache_mounts;
 mod command_line;
 mod compat;

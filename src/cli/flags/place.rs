@@ -135,6 +135,10 @@ pub struct OwnFlags {
     #[arg(long, value_name = "N")]
     pub max_watches: Option<usize>,
 
+    /// Write what the layer cache had and had not, and why, as JSON
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub cache_explain: Option<PathBuf>,
+
     /// With each snapshot also walk and read everything, and fail if the snapshot missed a path
     #[arg(long)]
     pub verify_snapshot: bool,

@@ -18,6 +18,7 @@ fn planned(file: &Dockerfile) -> Plan {
     Plan {
         stages,
         target,
+        targets: vec![target],
         skipped,
         args,
         escape: file.directives.escape,

@@ -126,6 +126,13 @@ async fn resolve_at(
     Ok(Outcome::Resolved(Box::new(Resolved { image, digest, documents })))
 }
 
+/// Whether the place that had the last image of `repository`, or else the first, has a blob.
+pub(super) async fn has(client: &Client, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
+    let Some(place) = places(client, repository)?.into_iter().next() else { return Ok(false) };
+    let endpoint = client.endpoint(place.registry(), Direction::Pull).await?;
+    Source::new(&endpoint, &place, client.transport.backoff).has(&format!("{place}: blob {}", blob.digest), blob).await
+}
+
 pub(super) async fn fetch(client: &Client, image: &Image, blobs: &BlobDir) -> Result<(), Error> {
     let layers: BTreeMap<&Digest, &ImageLayer> = image.layers().iter().map(|l| (&l.descriptor.digest, l)).collect();
     let fetches = layers.into_values().map(|layer| fetch_layer(client, layer, blobs));

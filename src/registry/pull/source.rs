@@ -1,7 +1,7 @@
 //! A repository to pull from: its manifests and its small blobs.
 
 use reqwest::StatusCode;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 
 use crate::oci::{
     Descriptor, Digest, Document, Format, MAX_DOCUMENT, Manifest, MediaType, Platform, Reference, Repository,
@@ -144,6 +144,24 @@ impl<'a> Source<'a> {
         store::check_bytes(descriptor, &bytes).map_err(Error::blob(what))?;
         progress.finish();
         Ok(bytes)
+    }
+
+    /// Whether the blob is there, with the right size where the registry says how large it is.
+    pub(super) async fn has(&self, what: &str, descriptor: &Descriptor) -> Result<bool, Error> {
+        let url = self.endpoint.url(&format!("{}/blobs/{}", self.repository.name(), descriptor.digest));
+        let answer = retry(&self.backoff, async || {
+            let answer = self.endpoint.get(what, &self.access, &url, |http, url| http.head(url)).await?;
+            answer.expect(what, &[StatusCode::OK]).await
+        });
+        match answer.await {
+            Err(Error::NotFound { .. }) => Ok(false),
+            answer => {
+                let answer = answer?;
+                let size = answer.header(CONTENT_LENGTH.as_str()).and_then(|text| text.parse::<u64>().ok());
+                answer.finish().await;
+                Ok(size.is_none_or(|size| size == descriptor.size))
+            }
+        }
     }
 
     /// The progress of a blob that is pulled from now on.

@@ -53,7 +53,7 @@ impl Fetch for Shelf {
         let (name, top) = name.split_once("#:").unwrap_or((name, ""));
         let name = if ask.keep_git_dir == Some(true) { format!("{name}-kept") } else { name.to_owned() };
         let top = RootPath::clean(top).expect("a path");
-        Ok(Repository { root: Root::open(&self.0.join(name))?, top, place: Box::new(()) })
+        Ok(Repository { root: Root::open(&self.0.join(&name))?, top, commit: name, place: std::rc::Rc::new(()) })
     }
 }
 

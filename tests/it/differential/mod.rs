@@ -4,9 +4,9 @@
 //! that is known stands in its case with the reason; one that is not there any more fails too. What buildah 1.28 cannot build
 //! is compared with the result written down in the case.
 
-mod around;
-mod buildah;
-mod case;
+pub mod around;
+pub mod buildah;
+pub mod case;
 mod everywhere;
 mod outcome;
 mod web;
@@ -28,7 +28,7 @@ use outcome::Outcome;
 const OLD: &str = "@981173106";
 
 /// Each directory of `cases`.
-const GROUPS: [&str; 9] = ["add", "args", "config", "copy", "from", "ignore", "layers", "mounts", "run"];
+pub const GROUPS: [&str; 9] = ["add", "args", "config", "copy", "from", "ignore", "layers", "mounts", "run"];
 
 fn cases() -> PathBuf {
     repository().join("tests/it/differential/cases")
@@ -40,7 +40,7 @@ fn debian_cases() -> PathBuf {
 }
 
 /// The cases of a group by name.
-fn group(name: &str) -> Vec<Case> {
+pub fn group(name: &str) -> Vec<Case> {
     read(&cases().join(name))
 }
 
@@ -91,7 +91,7 @@ fn check(case: &Case, buildah: &Buildah, around: &Around) -> Option<String> {
 }
 
 /// Runs a case's script in its context, and makes all files there old but those that the script gave a time.
-fn prepare(context: &Path, script: &str) {
+pub fn prepare(context: &Path, script: &str) {
     run(Command::new("sh").args(["-euc", &format!("umask 022\n{script}")]).current_dir(context));
     let year = moment() - 365 * 24 * 3600;
     let mut waiting = vec![context.to_owned()];

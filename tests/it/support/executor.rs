@@ -26,6 +26,7 @@ pub struct Build {
     prefix: Vec<OsString>,
     args: Vec<OsString>,
     variables: Vec<(String, OsString)>,
+    without_layout: bool,
     times: Times,
 }
 
@@ -41,7 +42,7 @@ impl Build {
         let dir = scratch();
         fs::create_dir(dir.path().join("context")).unwrap();
         let (prefix, args, variables) = (Vec::new(), Vec::new(), Vec::new());
-        let build = Build { dir, machine, prefix, args, variables, times: Times::Exact };
+        let build = Build { dir, machine, prefix, args, variables, times: Times::Exact, without_layout: false };
         let place = |option: &str, name: &str| format!("--{option}={}", build.dir.path().join(name).display());
         let args =
             [place("context", "context"), place("build-root", "build"), place("dockerfile", "context/Dockerfile")];
@@ -98,6 +99,12 @@ impl Build {
         self.through(&["/usr/bin/time", "-f", "%M", "-o", &report])
     }
 
+    /// Writes no layout, for which layers are fetched that are nowhere here.
+    pub fn without_layout(mut self) -> Build {
+        self.without_layout = true;
+        self
+    }
+
     /// The directory that holds `context`, `build` and what the run writes.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -113,7 +120,9 @@ impl Build {
     pub fn start(mut self) -> Running {
         let layout = self.layout().unwrap_or_else(|| {
             let layout = self.dir.path().join("image");
-            self.args.push(format!("--oci-layout-path={}", layout.display()).into());
+            if !self.without_layout {
+                self.args.push(format!("--oci-layout-path={}", layout.display()).into());
+            }
             layout
         });
         let files = self.last_stage_has_files().then_some(self.times);
@@ -190,6 +199,17 @@ impl Running {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Waits for the end of one that was killed, and of all that it started.
+    pub fn killed(mut self) -> ExitStatus {
+        let status = self.child.wait().unwrap();
+        let limit = Instant::now() + PATIENCE;
+        while !processes_below(self.dir.path()).is_empty() {
+            assert!(Instant::now() < limit, "left running: {:?}", processes_below(self.dir.path()));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        status
+    }
+
     /// Waits for its end and checks that nothing is left mounted or running below its directory.
     pub fn finish(mut self) -> Built {
         let started = Instant::now();
@@ -227,6 +247,16 @@ impl Built {
     /// The tree that the last stage left.
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("build/rootfs")
+    }
+
+    /// The directory that holds what the run wrote.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where the image is, as an OCI layout.
+    pub fn layout(&self) -> PathBuf {
+        self.layout.clone()
     }
 
     /// What it said.

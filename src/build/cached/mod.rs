@@ -1,0 +1,219 @@
+//! The layer cache as a build uses it: keys before anything is done, all lookups at once, and entries of what was carried out.
+//!
+//! An entry leaves only when nothing can be found any more of what its step did: at once where the recording is complete, else
+//! when the stage is settled, and never if settling found something. A step whose context changed while it was carried out has
+//! no entry, since its key is not that of what it copied.
+
+mod forecast;
+mod needs;
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+use tracing::{debug, warn};
+
+use super::Request;
+use crate::cache::{Cache, Content, Entry, Found, Hit, Key, Miss, Place, Publisher, Record, Repo};
+use crate::context::digests::{self, Digests, Memo};
+use crate::oci::{Digest, Format, Image, ImageLayer, Platform};
+use crate::plan::{Plan, Stage};
+pub(super) use forecast::Seer;
+use forecast::{Before, StageForecast, StepForecast};
+pub(super) use needs::{Need, needs};
+use report::Report;
+
+/// A layer cache, as the user wants it.
+#[derive(Clone, Debug)]
+pub struct LayerCache {
+    /// Where entries are.
+    pub repo: Repo,
+    /// How long one is good.
+    pub ttl: SignedDuration,
+    /// Which steps have entries.
+    pub layers: Layers,
+    /// Whether entries are left there.
+    pub access: Access,
+    /// Where digests of contexts are remembered; nowhere if the directory is not there.
+    pub memory: PathBuf,
+    /// Where to write what was found and what was not, and why.
+    pub explain: Option<PathBuf>,
+}
+
+/// Which steps have entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layers {
+    /// RUN and WORKDIR.
+    pub runs: bool,
+    /// COPY and ADD.
+    pub copies: bool,
+}
+
+/// What a build may do with a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Use what is there.
+    ReadOnly,
+    /// Add to it.
+    ReadWrite,
+}
+
+/// The cache in one build.
+pub(super) struct Cached<'scope, 'env> {
+    cache: &'env Cache<'env>,
+    wanted: &'env LayerCache,
+    publisher: Option<Publisher<'scope>>,
+    stages: Vec<StageForecast>,
+    found: BTreeMap<Key, Found>,
+    /// What is known of the newest entries of steps that were not found.
+    newest: BTreeMap<Place, Record>,
+    /// The keys of layers that come from the cache.
+    of_layers: BTreeMap<Digest, Key>,
+    /// The keys whose layers turned out to be unusable, since the build began anew.
+    broken: BTreeSet<Key>,
+}
+
+/// An entry that waits until its stage is settled.
+pub(super) struct Held {
+    entry: Entry,
+    place: Place,
+    format: Format,
+    platform: Platform,
+}
+
+impl<'scope, 'env> Cached<'scope, 'env> {
+    /// Foretells all steps and looks for what is known of them.
+    pub(super) fn new(
+        mut seer: Seer<'_, '_>,
+        plan: &Plan,
+        (cache, wanted): (&'env Cache<'env>, &'env LayerCache),
+        publisher: Option<Publisher<'scope>>,
+    ) -> Result<Self> {
+        let stages = seer.stages(plan)?;
+        let steps = || stages.iter().flat_map(|stage| &stage.steps);
+        let keys: BTreeSet<&Key> =
+            steps().filter(|step| step.place.is_some()).filter_map(|step| step.key.as_ref()).collect();
+        let found = cache.find_all(&keys.into_iter().collect::<Vec<_>>());
+        let is_miss =
+            |step: &&StepForecast| matches!(step.key.as_ref().and_then(|key| found.get(key)), Some(Found::Miss(_)));
+        let missed: Vec<&Place> = steps().filter(is_miss).filter_map(|step| step.place.as_ref()).collect();
+        let newest = cache.newest_of_all(&missed);
+        let layer = |(key, found): (&Key, &Found)| match found {
+            Found::Hit(hit) => Some((hit.layer.as_ref()?.descriptor.digest.clone(), key.clone())),
+            Found::Miss(_) => None,
+        };
+        let of_layers = found.iter().filter_map(layer).collect();
+        Ok(Cached { cache, wanted, publisher, stages, found, newest, of_layers, broken: BTreeSet::new() })
+    }
+
+    /// What the cache has for a step.
+    pub(super) fn hit(&self, stage: usize, step: usize) -> Option<&Hit> {
+        let forecast = self.forecast(stage, step)?;
+        forecast.place.as_ref()?;
+        match self.found.get(forecast.key.as_ref()?) {
+            Some(Found::Hit(hit)) => Some(hit),
+            _ => None,
+        }
+    }
+
+    /// What is foretold of a step.
+    pub(super) fn forecast(&self, stage: usize, step: usize) -> Option<&StepForecast> {
+        self.stages.get(stage)?.steps.get(step)
+    }
+
+    /// Gives up the entries of those of `layers` that come from the cache; whether there are any.
+    pub(super) fn give_up(&mut self, layers: &[ImageLayer], why: &anyhow::Error) -> bool {
+        let keys = layers.iter().filter_map(|layer| self.of_layers.get(&layer.descriptor.digest));
+        let keys: Vec<Key> = keys.filter(|key| matches!(self.found.get(*key), Some(Found::Hit(_)))).cloned().collect();
+        for key in &keys {
+            self.found.insert(key.clone(), Found::Miss(Miss::Unusable(format!("{why:#}"))));
+        }
+        if !keys.is_empty() {
+            warn!("What the cache {} has cannot be unpacked, so these steps are carried out: {why:#}", self.cache.repo);
+        }
+        self.broken.extend(keys.iter().cloned());
+        !keys.is_empty()
+    }
+
+    /// Whether entries were given up since the last call: then what was built so far is built on them.
+    pub(super) fn must_begin_anew(&mut self) -> bool {
+        !std::mem::take(&mut self.broken).is_empty()
+    }
+
+    /// The entry of a step that was carried out, if it is to have one. `again` computes its key from what the context has now.
+    pub(super) fn entry(
+        &self,
+        (stage, step): (usize, usize),
+        layer: Option<&ImageLayer>,
+        image: &Image,
+        again: impl FnOnce(&Before) -> Result<Key>,
+    ) -> Option<Held> {
+        self.publisher.as_ref()?;
+        let forecast = self.forecast(stage, step)?;
+        let (place, key) = (forecast.place.clone()?, forecast.key.clone()?);
+        match forecast.before.as_ref().map(again) {
+            Some(Ok(now)) if now != key => {
+                warn!("Files of the context changed while they were copied, so the step is not cached");
+                return None;
+            }
+            Some(Err(error)) => {
+                warn!("The context cannot be read any more, so the step is not cached: {error:#}");
+                return None;
+            }
+            Some(Ok(_)) | None => {}
+        }
+        let record = Record::of(&forecast.parts).inspect_err(|error| debug!("{error}")).ok()?;
+        let content = layer.map_or(Content::Nothing, |layer| Content::Layer(Box::new(layer.clone())));
+        let entry = Entry { key, content, created: Timestamp::now(), record };
+        Some(Held { entry, place, format: image.format, platform: image.config.platform() })
+    }
+
+    /// Has entries sent.
+    pub(super) fn send(&self, held: impl IntoIterator<Item = Held>) {
+        if let Some(publisher) = &self.publisher {
+            held.into_iter().for_each(|held| publisher.send(held.entry, held.place, held.format, held.platform));
+        }
+    }
+
+    /// What the user wants.
+    pub(super) fn wanted(&self) -> &'env LayerCache {
+        self.wanted
+    }
+
+    /// Waits until all is sent, notes in `image` which layers the cache has too, and says what was found.
+    pub(super) fn finish(mut self, image: Option<&mut Image>, plan: &Plan, needs: &[Need], file: &str) {
+        if let Some(published) = self.publisher.take().map(Publisher::finish)
+            && let (Repo::Registry(repository), Some(image)) = (&self.cache.repo, image)
+        {
+            image.found_in(repository, |digest| published.0.contains(digest));
+        }
+        let report = Report::new(&self, plan, needs, file);
+        report.tell();
+        if let Some(path) = &self.wanted.explain
+            && let Err(error) = report.write(path)
+        {
+            warn!("--cache-explain={}: {error}", path.display());
+        }
+    }
+
+    fn label(stage: &Stage) -> String {
+        stage.name.clone().unwrap_or_else(|| stage.index.to_string())
+    }
+}
+
+/// What earlier builds knew of contexts.
+pub(super) fn digests(wanted: &LayerCache) -> Digests {
+    let access = match wanted.access {
+        Access::ReadOnly => digests::Access::ReadOnly,
+        Access::ReadWrite => digests::Access::ReadWrite,
+    };
+    let is_given = !wanted.memory.as_os_str().is_empty();
+    Digests::new(is_given.then(|| Memo::new(&wanted.memory, access)))
+}
+
+/// Opens the cache that a build wants.
+pub(super) fn open<'a>(request: &'a Request, wanted: &LayerCache) -> Cache<'a> {
+    Cache::new(wanted.repo.clone(), wanted.ttl, &request.registry, &request.blobs)
+}
