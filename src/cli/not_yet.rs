@@ -40,7 +40,6 @@ pub(super) const ROWS: &[NotYet] = &[
     refused("bucket", "give a local directory with --context"),
     refused("git", "give a local directory with --context"),
     warned("image-fs-extract-retry", "what fails to unpack fails the build"),
-    warned("cache-dir", "base images are pulled"),
     refused("pre-cleanup", "start each build in a fresh container, or give --build-root"),
     refused("preserve-context", "start each build in a fresh container, or give --build-root"),
     refused("materialize", "use --tar-path or --oci-layout-path and unpack that"),
