@@ -11,7 +11,7 @@ use super::plan::{Item, plan};
 use super::writer::{Layer, LayerWriter};
 use crate::codec::Packing;
 use crate::log::Transfer;
-use crate::rootfs::{Entry, Kind, Root, RootPath};
+use crate::rootfs::{Cursor, Entry, Kind, Root, RootPath};
 use crate::snapshot::{Change, ChangeSet, Stamp};
 
 /// What the bytes of a layer depend on besides the changes.
@@ -26,11 +26,12 @@ pub struct Options {
 /// Writes the layer for `changes` to `sink`, reading contents and unchanged parents from `root`.
 pub fn write(root: &Root, changes: &ChangeSet, options: &Options, sink: impl Write) -> Result<Layer> {
     let mut writer = LayerWriter::create(sink, options)?;
+    let mut cursor = Cursor::new(root);
     let shown = Transfer::begin("write layer", bytes(changes));
     for (name, item) in &plan(changes)? {
         match item {
             Item::Parent => writer.put(name, &parent(root, name)?)?,
-            Item::Put(entry) => put(&mut writer, root, name, entry, &shown)?,
+            Item::Put(entry) => put(&mut writer, &mut cursor, name, entry, &shown)?,
             Item::Link(first) => writer.link(name, first, linked(changes, first)?)?,
             Item::Whiteout => writer.whiteout(name)?,
         }
@@ -63,13 +64,13 @@ fn bytes(changes: &ChangeSet) -> u64 {
 
 fn put<W: Write>(
     writer: &mut LayerWriter<W>,
-    root: &Root,
+    cursor: &mut Cursor<'_>,
     path: &RootPath,
     entry: &Entry,
     shown: &Transfer,
 ) -> Result<()> {
     let Kind::File { size, digest } = entry.kind else { return writer.put(path, entry) };
-    let file = root.open_file(path)?;
+    let file = cursor.open_file(path)?;
     let stamp = Stamp::of(&file, path)?;
     if (stamp.size, stamp.mtime) != (size, entry.mtime) {
         bail!("{path} changed after it was compared");

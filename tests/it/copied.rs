@@ -50,7 +50,8 @@ fn a_file_is_copied_and_put_into_a_layer_with_few_calls() {
     // The source, the copy, and the copy again for the layer.
     check("openat", 2.9, 3.1);
     check("unlinkat", 0.0, 0.05);
-    let not_counted = ["futex", "epoll_wait", "sched_yield"];
+    // What threads wait with; and a build with debug assertions looks at each descriptor that it closes.
+    let not_counted = ["futex", "epoll_wait", "sched_yield", "fcntl"];
     let total: f64 = many.keys().filter(|name| !not_counted.contains(&name.as_str())).map(|name| each(name)).sum();
-    assert!((10.0..=21.0).contains(&total), "{total} calls a file: {many:?}");
+    assert!((10.0..=20.5).contains(&total), "{total} calls a file: {many:?}");
 }
