@@ -358,8 +358,9 @@ impl<'a, 'scope> Builder<'a, 'scope> {
 
     /// Makes an entry for the cache of a step that was carried out.
     fn remember(&mut self, number: usize, step: &Step, layer: Option<&ImageLayer>, current: &mut Current) {
-        let Some(cached) = self.cached.take() else { return };
-        let again = |before: &_| self.seer(cached.wanted()).again(step, before);
+        let Some(mut cached) = self.cached.take() else { return };
+        let wanted = cached.wanted();
+        let again = |before: &_| self.seer(wanted).again(step, before);
         current.held.extend(cached.entry((current.position, number), layer, &current.image, again));
         self.cached = Some(cached);
         if current.disk.as_ref().is_none_or(Disk::is_settled) {

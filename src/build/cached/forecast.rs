@@ -39,7 +39,7 @@ pub(in crate::build) struct StepForecast {
     pub(in crate::build) key: Option<Key>,
     /// Where it stands, if its result is cached.
     pub(in crate::build) place: Option<Place>,
-    /// The state in which it is carried out, if files of a context are among its parts: those can change meanwhile.
+    /// The state in which it is carried out, if files of a context can be among its parts: those can change meanwhile.
     pub(in crate::build) before: Option<Before>,
 }
 
@@ -160,8 +160,7 @@ impl Seer<'_, '_> {
         }
         let mut parts = fixed.clone();
         parts.extend(self.inputs(step, state)?);
-        let reads = parts.iter().any(|part| part.kind == Kind::File);
-        let before = reads.then(|| (state.clone(), fixed));
+        let before = may_read_context(step).then(|| (state.clone(), fixed));
         Ok(StepForecast { key: Some(key(&parts)), parts, place: None, before })
     }
 
@@ -196,6 +195,14 @@ impl Seer<'_, '_> {
         let inputs = steps::inputs(&step.located.instruction, state, &sight)?;
         Ok(inputs.into_iter().map(|input| part(input, &mut self.stretcher)).collect())
     }
+}
+
+/// Whether files of a context can be among a step's parts, be there any now or not.
+fn may_read_context(step: &Step) -> bool {
+    let is_context = |source: &Source| matches!(source, Source::Context | Source::Named(_));
+    let mounts = step.mounts.iter().any(|source| source.as_ref().is_none_or(is_context));
+    let copies = matches!(step.located.instruction, Instruction::Copy(_) | Instruction::Add(_));
+    mounts || (copies && step.source.as_ref().is_none_or(is_context))
 }
 
 /// What a step reads besides its stage, and how its parts call that.

@@ -73,6 +73,8 @@ pub(super) struct Cached<'scope, 'env> {
     of_layers: BTreeMap<Digest, Key>,
     /// The keys whose layers turned out to be unusable, since the build began anew.
     broken: BTreeSet<Key>,
+    /// Whether a step was carried out over other files of a context than its key is of, so that no key after it can be trusted.
+    has_strayed: bool,
 }
 
 /// An entry that waits until its stage is settled.
@@ -105,7 +107,8 @@ impl<'scope, 'env> Cached<'scope, 'env> {
             Found::Miss(_) => None,
         };
         let of_layers = found.iter().filter_map(layer).collect();
-        Ok(Cached { cache, wanted, publisher, stages, found, newest, of_layers, broken: BTreeSet::new() })
+        let (broken, has_strayed) = (BTreeSet::new(), false);
+        Ok(Cached { cache, wanted, publisher, stages, found, newest, of_layers, broken, has_strayed })
     }
 
     /// What the cache has for a step.
@@ -143,8 +146,9 @@ impl<'scope, 'env> Cached<'scope, 'env> {
     }
 
     /// The entry of a step that was carried out, if it is to have one. `again` computes its key from what the context has now.
+    /// Where that is another, neither this step nor any after it has an entry: their keys are of files that they did not see.
     pub(super) fn entry(
-        &self,
+        &mut self,
         (stage, step): (usize, usize),
         layer: Option<&ImageLayer>,
         image: &Image,
@@ -152,18 +156,12 @@ impl<'scope, 'env> Cached<'scope, 'env> {
     ) -> Option<Held> {
         self.publisher.as_ref()?;
         let forecast = self.forecast(stage, step)?;
-        let (place, key) = (forecast.place.clone()?, forecast.key.clone()?);
-        match forecast.before.as_ref().map(again) {
-            Some(Ok(now)) if now != key => {
-                warn!("Files of the context changed while they were copied, so the step is not cached");
-                return None;
-            }
-            Some(Err(error)) => {
-                warn!("The context cannot be read any more, so the step is not cached: {error:#}");
-                return None;
-            }
-            Some(Ok(_)) | None => {}
+        let key = forecast.key.clone()?;
+        if !self.has_strayed && !is_of_these_files(&key, forecast.before.as_ref().map(again)) {
+            self.has_strayed = true;
         }
+        let forecast = self.forecast(stage, step).filter(|_| !self.has_strayed)?;
+        let place = forecast.place.clone()?;
         let record = Record::of(&forecast.parts).inspect_err(|error| debug!("{error}")).ok()?;
         let content = layer.map_or(Content::Nothing, |layer| Content::Layer(Box::new(layer.clone())));
         let entry = Entry { key, content, created: Timestamp::now(), record };
@@ -200,6 +198,23 @@ impl<'scope, 'env> Cached<'scope, 'env> {
 
     fn label(stage: &Stage) -> String {
         stage.name.clone().unwrap_or_else(|| stage.index.to_string())
+    }
+}
+
+/// Whether a step's key is still that of the files that it read; `again` is its key by now, if it read any.
+fn is_of_these_files(key: &Key, again: Option<Result<Key>>) -> bool {
+    match again {
+        Some(Ok(now)) if now != *key => {
+            warn!(
+                "Files of the context changed while they were copied, so this step and those after it are not cached"
+            );
+            false
+        }
+        Some(Err(error)) => {
+            warn!("The context cannot be read any more, so this step and those after it are not cached: {error:#}");
+            false
+        }
+        Some(Ok(_)) | None => true,
     }
 }
 

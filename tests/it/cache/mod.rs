@@ -7,6 +7,7 @@ mod keys;
 mod kills;
 mod laziness;
 mod requests;
+mod straying;
 mod watching;
 
 use std::path::Path;
