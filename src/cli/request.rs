@@ -171,7 +171,8 @@ pub(super) fn contexts(flags: &Flags) -> Result<BTreeMap<String, NamedContext>> 
     flags.own.build_context.iter().map(context).collect()
 }
 
-/// `--ignore-path`, and `/var/run` where a directory stands there when the build begins in `/`: the pod mounted it.
+/// `--ignore-path`; where the build is in `/`, `/var/run` if a directory stands there, since the pod mounted it, and the directories of
+/// caches: what is written there while a step runs is nothing of the step.
 pub(super) fn ignored(flags: &Flags, place: &Place) -> Result<Vec<RootPath>> {
     let clean = |path: &String| RootPath::clean(path).with_context(|| format!("--ignore-path={path:?}"));
     let mut ignored = flags.snapshots.ignore_path.iter().map(clean).collect::<Result<Vec<_>>>()?;
@@ -180,7 +181,19 @@ pub(super) fn ignored(flags: &Flags, place: &Place) -> Result<Vec<RootPath>> {
     if flags.snapshots.ignore_var_run && *place == Place::InPlace && stands {
         ignored.extend(RootPath::clean("/var/run"));
     }
+    if *place == Place::InPlace {
+        ignored.extend(caches(flags).filter_map(|dir| RootPath::clean(dir.as_os_str().as_bytes())));
+    }
     Ok(ignored)
+}
+
+/// The directories of caches that this build uses. `--cache-dir` counts if it is there: it is not made.
+fn caches(flags: &Flags) -> impl Iterator<Item = PathBuf> {
+    let layers = flags.cache.cache_repo.as_ref().and_then(|repo| repo.strip_prefix("oci:")).map(PathBuf::from);
+    let of_bases = Some(flags.cache.cache_dir.clone()).filter(|dir| dir.is_dir());
+    let used = [of_bases, layers].into_iter().filter(|_| flags.cache.cache);
+    let all = used.chain([flags.own.cache_mount_dir.clone()]).flatten();
+    all.map(|dir| std::fs::canonicalize(&dir).unwrap_or(dir)).filter(|dir| dir.is_absolute() && dir != Path::new("/"))
 }
 
 /// Where the result goes.
@@ -354,6 +367,21 @@ mod tests {
         assert_eq!(context(&[]).expect("dir"), PathBuf::from("/workspace/"));
         let error = context(&["-c", "s3://bucket/key"]).expect_err("not yet").to_string();
         assert!(error.contains("s3://"), "{error}");
+    }
+
+    #[test]
+    fn directories_of_caches_are_left_alone_in_a_root_that_is_built_in() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().to_str().expect("text");
+        let of = |args: &[&str], place: &Place| ignored(&flags(args), place).expect("ok");
+        let ours = RootPath::clean(path).expect("a path");
+        for flag in ["--cache-dir=", "--cache-repo=oci:", "--cache-mount-dir="] {
+            let args = ["--cache", &format!("{flag}{path}")];
+            assert!(of(&args, &Place::InPlace).contains(&ours), "{flag}");
+            assert!(!of(&args, &Place::Below("/b".into())).contains(&ours), "{flag}");
+        }
+        let unused = format!("--cache-dir={path}");
+        assert!(!of(&[&unused], &Place::InPlace).contains(&ours));
     }
 
     #[test]
