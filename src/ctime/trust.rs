@@ -89,10 +89,11 @@ fn kind(root: &Root) -> Result<rustix::fs::FsWord, Distrust> {
     Ok(fstatfs(root.fd()).map_err(failed)?.f_type)
 }
 
-/// Makes the test with a file in `place`, if it is on the root's file system.
+/// Makes the test with a file in the directory `place`, if that is on the root's file system. The directory tells: files of nested
+/// overlays have devices of their own.
 fn test(root: &Root, file: &File, place: &Path) -> Result<(), Distrust> {
     let failed = |source| Distrust::Test { call: "stat", path: place.to_owned(), source };
-    let beside = Inode::of(file).map_err(failed)?;
+    let beside = File::open(place).and_then(Inode::of).map_err(failed)?;
     if beside.dev != root.dev() {
         return Err(Distrust::Scratch(place.to_owned()));
     }

@@ -37,7 +37,10 @@ pub(super) fn quoted(text: &str, escape: Escape) -> Vec<String> {
             _ => {}
         }
         if c == escape.as_char() && quote != Some('\'') {
-            let Some(escaped) = chars.next() else { break };
+            let Some(escaped) = chars.next() else {
+                trim_end(&mut word, escape);
+                break;
+            };
             word.push(c);
             word.push(escaped);
         } else {
@@ -48,6 +51,17 @@ pub(super) fn quoted(text: &str, escape: Escape) -> Vec<String> {
         words.push(word);
     }
     words
+}
+
+/// Cuts blanks off the last word, as they are off a line that ends with them; an escape that was before one goes with it.
+fn trim_end(word: &mut String, escape: Escape) {
+    while word.ends_with(char::is_whitespace) {
+        word.truncate(word.trim_end().len());
+        let escapes = word.chars().rev().take_while(|c| *c == escape.as_char()).count();
+        if escapes % 2 == 1 {
+            word.pop();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +85,9 @@ mod tests {
         check("\"\" a", &["\"\"", "a"]);
         check("a\\", &["a"]);
         check("\"a b", &["\"a b"]);
+        check("a \"b  \\", &["a", "\"b"]);
+        check("a b\\ \\", &["a", "b"]);
+        check("\"b\\\\ \\", &["\"b\\\\"]);
         check("a=한국 b", &["a=한국", "b"]);
     }
 
