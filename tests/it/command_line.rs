@@ -204,7 +204,7 @@ fn what_is_not_there_yet_is_refused_before_anything_is_done() {
 fn logs_have_the_form_that_is_asked_for_and_a_step_speaks_for_itself() {
     let lines = |format: &str| {
         let build = Build::new("FROM base\nRUN echo from-the-step\n").base("base", &bases::busybox());
-        let built = build.args([&format!("--log-format={format}"), "--no-push", "--cache"]).succeed();
+        let built = build.args([&format!("--log-format={format}"), "--no-push", "--snapshotMode=full"]).succeed();
         let stdout = fs::read_to_string(built.root().parent().unwrap().parent().unwrap().join("stdout")).unwrap();
         let (own, step): (Vec<_>, Vec<_>) =
             format!("{stdout}{}", built.stderr()).lines().map(str::to_owned).partition(|line| line != "from-the-step");
@@ -221,7 +221,7 @@ fn logs_have_the_form_that_is_asked_for_and_a_step_speaks_for_itself() {
     }
     let color = lines("color");
     assert!(
-        color.iter().any(|line| line.starts_with("\u{1b}[33mWARN\u{1b}[0m[0") && line.contains("--cache")),
+        color.iter().any(|line| line.starts_with("\u{1b}[33mWARN\u{1b}[0m[0") && line.contains("--snapshotMode")),
         "{color:?}"
     );
 }
