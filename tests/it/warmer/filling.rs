@@ -86,7 +86,13 @@ fn of_an_index_the_image_of_the_platform_is_stored() {
     for (platform, expected) in [("linux/arm64", "linux/arm64"), ("linux/arm/v6", "linux/arm/v6")] {
         for from in [&by_digest, &counted.name("multi:1")] {
             let build = crate::support::executor::Build::new(&format!("FROM {from}\nCOPY Dockerfile /d\n"));
-            let build = build.args(["--no-push", "--cache", &format!("--custom-platform={platform}")]);
+            let build = build.args([
+                "--no-push",
+                "--cache",
+                "--cache-repo=oci:/nowhere/layers",
+                "--no-push-cache",
+                &format!("--custom-platform={platform}"),
+            ]);
             let built = build.arg(format!("--cache-dir={}", scene.cache().display())).succeed();
             assert_eq!(fs::read_to_string(built.root().join("which")).unwrap(), expected);
         }

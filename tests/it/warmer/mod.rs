@@ -100,7 +100,9 @@ impl Scene {
     /// A build from an image that may use the directory.
     fn build(&self, from: &str) -> Build {
         let build = Build::new(&format!("FROM {from}\nRUN echo made > /made\n"));
-        build.args(["--no-push", "--cache"]).arg(format!("--cache-dir={}", self.cache().display()))
+        build
+            .args(["--no-push", "--cache", "--cache-repo=oci:/nowhere/layers", "--no-push-cache"])
+            .arg(format!("--cache-dir={}", self.cache().display()))
     }
 }
 

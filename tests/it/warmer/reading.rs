@@ -21,7 +21,12 @@ fn a_digest_needs_no_registry_and_a_tag_only_the_headers_of_its_manifest() {
     // Neither does a stage that copies from it, nor one that needs no files.
     let from = counted.name(&format!("base@{digest}"));
     let text = format!("FROM scratch AS none\nFROM {from}\nENV A=b\nCOPY --from={from} /etc/passwd /copied\n");
-    let build = crate::support::executor::Build::new(&text).args(["--cache", "--no-push"]);
+    let build = crate::support::executor::Build::new(&text).args([
+        "--no-push",
+        "--cache",
+        "--cache-repo=oci:/nowhere/layers",
+        "--no-push-cache",
+    ]);
     build.arg(format!("--cache-dir={}", scene.cache().display())).succeed();
     assert_eq!(asked(&counted).len(), 1, "{:?}", asked(&counted));
 }
