@@ -6,12 +6,11 @@
 
 One stage of small RUNs over base images of many small files: ten, as few as three where each RUN costs a walk with content.
 What counts is processor time, since that tells of the program also on a machine with other work. Every build has a new ext4 on a
-loop device, whose image lies in COST_DIR (/dev/shm, 4 GB for 500,000 files). Base images are kept in target/cost. Needs root.
+loop device, whose image lies in BENCH_DIR (/dev/shm, 4 GB for 500,000 files). Base images are kept in target/cost. Needs root.
 A mode that the executor does not have is left out, and said to be. With KANIKO_EXECUTOR=PATH kaniko's own figures stand
 beside them: it builds in a chroot on the same kind of file system and takes its base from a registry on loopback.
 """
 
-import contextlib
 import json
 import os
 import pathlib
@@ -21,12 +20,11 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 import cost_plot
+from ground import TOP, call, file_system, registry
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = TOP / "bench/results"
 SIZES = [20_000, 50_000, 100_000, 200_000, 500_000]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -44,10 +42,6 @@ KANIKO_MODES = [("full", 3), ("redo", 10), ("time", 10)]
 PATIENCE = 20
 
 
-def call(*command, **options):
-    return subprocess.run([str(part) for part in command], check=True, **options)
-
-
 def offers(executor, flag):
     """Whether --help lists the flag's value."""
     name, value = flag.split("=")
@@ -56,20 +50,9 @@ def offers(executor, flag):
     return bool(section) and bool(re.search(rf"\b{value}\b", section.group()))
 
 
-@contextlib.contextmanager
-def file_system(files):
-    """A new ext4 with room for that many files, mounted; its directory."""
-    with tempfile.TemporaryDirectory(prefix="cost.", dir=os.environ.get("COST_DIR", "/dev/shm")) as work:
-        image, place = pathlib.Path(work) / "image", pathlib.Path(work) / "mounted"
-        with open(image, "wb") as out:
-            out.truncate((2 << 30) + files * 6144)
-        call("mkfs.ext4", "-q", "-F", "-N", files + files // 5 + 20_000, image)
-        place.mkdir()
-        call("mount", "-o", "loop", image, place)
-        try:
-            yield place
-        finally:
-            call("umount", place)
+def disk_for(files):
+    """A new file system with room for that many files."""
+    return file_system((2 << 30) + files * 6144, files + files // 5 + 20_000)
 
 
 def context(place, runs):
@@ -82,7 +65,7 @@ def context(place, runs):
 
 def measure(executor, base, files, flag, runs):
     """One build; its figures in milliseconds, and counts."""
-    with file_system(files) as disk:
+    with disk_for(files) as disk:
         timings = disk / "timings.json"
         call(executor, "--verbosity=error", f"--context={context(disk / 'context', runs)}", f"--build-root={disk}/build", "--no-push",
              f"--build-context=base=oci-layout://{base}:latest", flag, env={**os.environ, "BENCHMARK_FILE": str(timings)})
@@ -105,26 +88,9 @@ def digest(document, count):
     }
 
 
-@contextlib.contextmanager
-def registry():
-    """docker-registry on loopback; its address."""
-    with tempfile.TemporaryDirectory() as work:
-        address = f"127.0.0.1:{20_000 + os.getpid() % 10_000}"
-        config = pathlib.Path(work) / "config.yml"
-        config.write_text(f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {work}/store}}}}\n"
-                          f"http: {{addr: \"{address}\"}}\n")
-        server = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(2)
-        try:
-            yield address
-        finally:
-            server.kill()
-            server.wait()
-
-
 def measure_kaniko(executor, base, files, mode, runs):
     """One build by kaniko in a chroot. A snapshot lasts from its line in the log to the next line."""
-    with file_system(files) as disk, registry() as address:
+    with disk_for(files) as disk, registry(disk / "registry") as address:
         call("skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", f"oci:{base}:latest",
              f"docker://{address}/base:1")
         root = disk / "root"

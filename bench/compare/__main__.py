@@ -16,6 +16,8 @@ import statistics
 import sys
 import tempfile
 
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent))
+
 import builders
 import limits
 import plot
@@ -27,7 +29,7 @@ RESULTS = TOP / "bench/results"
 
 def one(builder, workload, group, address, number):
     """One cold build."""
-    with file_system(workload.gigabytes, workloads.FILES * 5 + 200_000) as disk:
+    with file_system(workload.gigabytes << 30, workloads.FILES * 5 + 200_000) as disk:
         with builder.ready(disk, group) as build:
             to = f"{address}/{workload.name}:{builder.name.replace(' ', '-').replace(chr(39), '')}-{number}".lower()
             return Used.by(lambda: build(workload.context(), f"{address}/base:{workload.base}", to), group)
@@ -74,6 +76,7 @@ def main(arguments):
     if "--limits" in arguments or not names:
         document["limits"] = limits.all_of(rounds)
         path.write_text(json.dumps(document, indent=1) + "\n")
+    group.close()
     plot.draw(RESULTS)
 
 

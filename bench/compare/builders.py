@@ -7,18 +7,27 @@ import shutil
 import subprocess
 import time
 
-from ground import TOP, call, high_water
+from ground import call, high_water
 
 
-class Silt:
-    """Silt in one snapshot mode, below a build root."""
+def said(*command):
+    """What a program prints."""
+    return call(*command, capture_output=True, text=True).stdout.strip()
 
-    def __init__(self, executor, mode):
+
+class Executor:
+    """A program with kaniko's command line, in one snapshot mode."""
+
+    def __init__(self, name, executor, mode):
         self.executor, self.mode = executor, mode
-        self.name = f"silt {mode}"
+        self.name = f"{name} {mode}"
 
     def version(self):
-        return subprocess.run([self.executor, "version"], capture_output=True, text=True).stdout.strip()
+        return said(self.executor, "version")
+
+
+class Silt(Executor):
+    """Silt, below a build root."""
 
     @contextlib.contextmanager
     def ready(self, disk, group):
@@ -34,7 +43,7 @@ class Buildah:
     name = "buildah"
 
     def version(self):
-        return subprocess.run(["buildah", "--version"], capture_output=True, text=True).stdout.strip()
+        return said("buildah", "--version")
 
     @contextlib.contextmanager
     def ready(self, disk, group):
@@ -57,7 +66,7 @@ class BuildKit:
     name = "dockerd's BuildKit"
 
     def version(self):
-        return subprocess.run(["/usr/bin/docker", "--version"], capture_output=True, text=True).stdout.strip()
+        return said("/usr/bin/docker", "--version")
 
     @contextlib.contextmanager
     def ready(self, disk, group):
@@ -88,15 +97,8 @@ class BuildKit:
         raise SystemExit("bench: dockerd does not start")
 
 
-class Kaniko:
-    """kaniko in a chroot, in one snapshot mode."""
-
-    def __init__(self, executor, mode):
-        self.executor, self.mode = executor, mode
-        self.name = f"kaniko {mode}"
-
-    def version(self):
-        return subprocess.run([self.executor, "version"], capture_output=True, text=True).stdout.strip()
+class Kaniko(Executor):
+    """kaniko in a chroot."""
 
     @contextlib.contextmanager
     def ready(self, disk, group):
@@ -116,7 +118,7 @@ class Kaniko:
 
 def present(executor):
     """All that this machine has; what is left out is said."""
-    found = [Silt(executor, "events"), Silt(executor, "full")]
+    found = [Silt("silt", executor, "events"), Silt("silt", executor, "full")]
     if shutil.which("buildah"):
         found.append(Buildah())
     else:
@@ -127,7 +129,7 @@ def present(executor):
         print("dockerd's BuildKit: left out, docker.io is not installed")
     kaniko = os.environ.get("KANIKO_EXECUTOR")
     if kaniko:
-        found += [Kaniko(kaniko, "full"), Kaniko(kaniko, "redo")]
+        found += [Kaniko("kaniko", kaniko, "full"), Kaniko("kaniko", kaniko, "redo")]
     else:
         print("kaniko: left out, since KANIKO_EXECUTOR is not set")
     return found

@@ -36,6 +36,6 @@ def all_of(rounds):
                 if command:
                     found[name].append(seconds(command))
                 else:
-                    with file_system(12, 600_000) as disk:
+                    with file_system(12 << 30, 600_000) as disk:
                         found[name].append(seconds(f"tar -xf {work}/tree.tar -C {disk}"))
         return {name: statistics.median(times) for name, times in found.items()}

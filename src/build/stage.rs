@@ -3,21 +3,21 @@
 //! A step whose result is in the cache is not carried out, and its layer is unpacked only when a later step needs the files. So a
 //! stage has a root only from the first step on that is carried out, and a stage that only such steps use is not built at all.
 
+mod root;
+
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
-use silt_watcher::Options;
-use tracing::{debug, info, warn};
+use anyhow::{Context as _, Result, ensure};
+use tracing::{info, warn};
 
 use super::base::Bases;
 use super::cached::{self, Cached, Need, Seer, needs};
 use super::current::{Current, Pending, of_image};
 use super::disk::Disk;
 use super::error::one_line;
-use super::nominator::{Nominator, Wanted};
 use super::remote::Fetcher;
-use super::site::{Place, Site};
+use super::site::Site;
 use super::standing::Standing;
 use super::timings::{StepTiming, nanos};
 use super::trees::Trees;
@@ -30,7 +30,6 @@ use crate::layer::Layer;
 use crate::oci::{Image, ImageLayer, Platform};
 use crate::plan::{Base, Compat, Plan, Stage, Step};
 use crate::rootfs::Root;
-use crate::snapshot::Baseline;
 use crate::steps::{self, Caches, Sources, StageState, Touched, run};
 
 /// What all stages share.
@@ -224,87 +223,6 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         Ok(Current::new(position, image, state, platform))
     }
 
-    /// Sees to it that the stage has a root, and that all layers of its image are in it.
-    fn bring(&mut self, stage: &Stage, current: &mut Current) -> Result<()> {
-        let brought = self.try_bring(stage, current);
-        if let (Err(why), Some(cached)) = (&brought, &mut self.cached) {
-            cached.give_up(current.image.layers(), why);
-        }
-        brought
-    }
-
-    fn try_bring(&mut self, stage: &Stage, current: &mut Current) -> Result<()> {
-        let disk = match current.disk.take() {
-            Some(disk) => disk,
-            None => {
-                let (mut disk, applied) = self.disk(stage, &current.image)?;
-                current.applied = applied;
-                if self.names_volumes() {
-                    disk.heed(current.volumes.iter().map(String::as_str))?;
-                }
-                disk
-            }
-        };
-        let disk = current.disk.insert(disk);
-        if current.applied < current.image.layers().len() {
-            debug!("Unpacking what the cache has of the steps so far");
-            disk.apply(&self.bases, &current.image, current.applied)?;
-            current.applied = current.image.layers().len();
-        }
-        Ok(())
-    }
-
-    /// A root, and how many layers of `image` are in it.
-    fn disk(&mut self, stage: &Stage, image: &Image) -> Result<(Disk, usize)> {
-        let position = self.finished.len();
-        let (root, baseline, applied) = match self.standing.take().filter(|standing| standing.stage == position) {
-            Some(Standing { root, baseline, applied, .. }) => {
-                debug!("The root stands as this stage needs it");
-                (root, baseline, applied)
-            }
-            None => {
-                let mut root = self.site.open_root(self.finished.is_empty() && !self.is_anew)?;
-                let tree = self.bases.unpack(image, &mut root, &self.site.spared).context("unpack the base image")?;
-                (root, Baseline::new(tree), image.layers().len())
-            }
-        };
-        let runs = stage
-            .steps
-            .iter()
-            .enumerate()
-            .filter(|(number, step)| is_run(step) && self.hit(position, *number).is_none());
-        let runs = runs.count();
-        if runs > 0 && self.isolation.is_none() {
-            self.isolation = Some(self.detect()?);
-        }
-        let nominator = if runs > 0 {
-            Nominator::open(&self.wanted(runs), &root, self.site.own_dir("scratch")?, &baseline)?
-        } else {
-            Nominator::none()
-        };
-        Ok((Disk::new(root, baseline, nominator, self.request.snapshots)?, applied))
-    }
-
-    fn wanted(&self, runs: usize) -> Wanted {
-        let request = self.request;
-        let options = Options { watches: request.max_watches, ..Options::default() };
-        let (mode, choice) = (request.snapshot_mode, request.recorder);
-        Wanted { mode, choice, verify: request.verify, snapshots: request.snapshots, runs, options }
-    }
-
-    /// Tried on an empty directory: what a base image puts in the way of a mount must fail its steps, and never have them
-    /// run with less around them.
-    fn detect(&self) -> Result<run::Isolation> {
-        if self.site.place == Place::InPlace {
-            return Ok(run::Isolation::InPlace);
-        }
-        let detected = run::detect(&self.site.own_dir("probe")?, self.control)?;
-        if let Some(why) = &detected.refused {
-            warn!("RUN is confined by chroot alone: {why}");
-        }
-        Ok(detected.isolation)
-    }
-
     /// What the cache has for a step.
     fn hit(&self, position: usize, number: usize) -> Option<&Hit> {
         self.cached.as_ref()?.hit(position, number)
@@ -340,7 +258,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
                 if layer.is_some() {
                     current.applied = current.image.layers().len();
                 }
-                self.remember(number, step, layer.as_ref(), current);
+                self.remember(number, step, layer.as_ref(), current)?;
             }
         }
         Ok(())
@@ -357,15 +275,26 @@ impl<'a, 'scope> Builder<'a, 'scope> {
     }
 
     /// Makes an entry for the cache of a step that was carried out.
-    fn remember(&mut self, number: usize, step: &Step, layer: Option<&ImageLayer>, current: &mut Current) {
-        let Some(mut cached) = self.cached.take() else { return };
+    ///
+    /// # Errors
+    /// What the cache has is of other files than this step saw: the build must begin anew without it.
+    fn remember(
+        &mut self,
+        number: usize,
+        step: &Step,
+        layer: Option<&ImageLayer>,
+        current: &mut Current,
+    ) -> Result<()> {
+        let Some(mut cached) = self.cached.take() else { return Ok(()) };
         let wanted = cached.wanted();
         let again = |before: &_| self.seer(wanted).again(step, before);
         current.held.extend(cached.entry((current.position, number), layer, &current.image, again));
-        self.cached = Some(cached);
+        let cached = self.cached.insert(cached);
+        ensure!(!cached.is_broken(), "the context changed during the build");
         if current.disk.as_ref().is_none_or(Disk::is_settled) {
             self.release(true, current);
         }
+        Ok(())
     }
 
     /// Lets the entries go of which nothing more can be found out; `is_whole` says that nothing was.

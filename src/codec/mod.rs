@@ -3,6 +3,7 @@
 //! It knows neither tar nor layers. Decoders take what standards allow to be concatenated: gzip members (RFC 1952), zstd
 //! frames (RFC 8878), bzip2 and xz streams.
 
+mod bounded;
 mod encode;
 mod gzip;
 
@@ -12,6 +13,7 @@ use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
+pub use bounded::Bounded;
 pub use encode::{Encoder, Level, Packing, ZstdLevel, threads};
 
 /// How a stream is compressed.

@@ -1,6 +1,5 @@
 //! The ways to a repository: HTTP with the program's client, and `git://` over a connection of its own.
 
-use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use gix_transport::client::git::{self, ConnectMode};
 
 use super::http::Caller;
 use super::{Client, Remote, bounds};
+use crate::codec::Bounded;
 use crate::credentials::Network;
 
 /// How long a server may be silent.
@@ -93,7 +93,7 @@ fn daemon(network: &Network, remote: &Remote) -> Result<Box<dyn Transport>> {
     let stream = connect(network, host, port).with_context(|| format!("connect to {host}:{port}"))?;
     stream.set_read_timeout(Some(STALL))?;
     stream.set_write_timeout(Some(STALL))?;
-    let reader = Bounded { inner: stream.try_clone()?, left: bounds::PACK };
+    let reader = Bounded::new(stream.try_clone()?, bounds::PACK, "the server sends too much");
     let path = percent_encoding::percent_decode_str(remote.url.path()).collect::<Vec<u8>>();
     let host = (host.to_owned(), remote.url.port());
     let (version, mode) = (Protocol::V2, ConnectMode::Daemon);
@@ -126,19 +126,4 @@ fn addresses(network: &Network, host: &str) -> Result<Vec<std::net::IpAddr>> {
         let _ = sender.send(found.map_err(|error| error.to_string()));
     });
     receiver.recv()?.map_err(|why| anyhow!("{why}"))
-}
-
-/// A reader that ends in an error where more comes than it may.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        let left = self.left.checked_sub(count as u64);
-        self.left = left.ok_or_else(|| io::Error::other("the server sends too much"))?;
-        Ok(count)
-    }
 }

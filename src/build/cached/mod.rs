@@ -140,13 +140,27 @@ impl<'scope, 'env> Cached<'scope, 'env> {
         !keys.is_empty()
     }
 
+    /// Gives up all entries, those that were used already too.
+    fn give_up_all(&mut self) {
+        for (key, found) in self.found.iter_mut().filter(|(_, found)| matches!(found, Found::Hit(_))) {
+            *found = Found::Miss(Miss::Unusable("the context changed during the build".to_owned()));
+            self.broken.insert(key.clone());
+        }
+    }
+
+    /// Whether entries were given up that what was built so far may stand on.
+    pub(super) fn is_broken(&self) -> bool {
+        !self.broken.is_empty()
+    }
+
     /// Whether entries were given up since the last call: then what was built so far is built on them.
     pub(super) fn must_begin_anew(&mut self) -> bool {
         !std::mem::take(&mut self.broken).is_empty()
     }
 
     /// The entry of a step that was carried out, if it is to have one. `again` computes its key from what the context has now.
-    /// Where that is another, neither this step nor any after it has an entry: their keys are of files that they did not see.
+    /// Where that is another, neither this step nor any after it has an entry, and what the cache has is of no more use: those keys
+    /// are of files that the step did not see.
     pub(super) fn entry(
         &mut self,
         (stage, step): (usize, usize),
@@ -154,12 +168,17 @@ impl<'scope, 'env> Cached<'scope, 'env> {
         image: &Image,
         again: impl FnOnce(&Before) -> Result<Key>,
     ) -> Option<Held> {
-        self.publisher.as_ref()?;
+        let has_hits = self.found.values().any(|found| matches!(found, Found::Hit(_)));
+        if self.publisher.is_none() && !has_hits {
+            return None;
+        }
         let forecast = self.forecast(stage, step)?;
         let key = forecast.key.clone()?;
         if !self.has_strayed && !is_of_these_files(&key, forecast.before.as_ref().map(again)) {
             self.has_strayed = true;
+            self.give_up_all();
         }
+        self.publisher.as_ref()?;
         let forecast = self.forecast(stage, step).filter(|_| !self.has_strayed)?;
         let place = forecast.place.clone()?;
         let record = Record::of(&forecast.parts).inspect_err(|error| debug!("{error}")).ok()?;

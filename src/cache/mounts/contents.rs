@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use tracing::warn;
 
 use super::artifact::About;
-use crate::codec::{self, Packing, ZstdLevel};
+use crate::codec::{self, Bounded, Packing, ZstdLevel};
 use crate::layer::{self, Layer};
 use crate::rootfs::{Entry, Kind, Node, Root, RootPath, Skipped, Timestamp, Tree, Unpacker, Xattrs};
 use crate::snapshot::{Change, ChangeSet};
@@ -98,28 +98,11 @@ pub(super) fn unpack(blob: File, to: &Path, about: &About, most: u64) -> Result<
     let tree = crate::rootfs::scan(&root)?;
     let mut unpacker = Unpacker::over(&root, tree);
     let plain = codec::decode(BufReader::with_capacity(1 << 17, blob))?;
-    unpacker.layer(Bounded { inner: plain, left: most })?;
+    unpacker.layer(Bounded::new(plain, most, "it is larger than --cache-mount-max-size"))?;
     for skipped in unpacker.skipped() {
         if let Skipped::Device(path) | Skipped::Xattr { path, .. } = skipped {
             warn!("{path} of a cache mount cannot be made here as it was");
         }
     }
     Ok(unpacker.finish()?)
-}
-
-/// Fails where more comes than may.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.left = self
-            .left
-            .checked_sub(count as u64)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than --cache-mount-max-size"))?;
-        Ok(count)
-    }
 }

@@ -45,3 +45,35 @@ fn no_step_after_a_copy_of_other_files_has_an_entry() {
 fn a_directory_that_was_empty_can_change_too() {
     check(&["COPY d /d/", "RUN cat /d/f > /out || true"], |build| build, "");
 }
+
+/// Without that the image would have a file of one context and what a step made of it in another.
+#[test]
+fn what_is_known_of_other_files_is_not_used() {
+    let dir = scratch();
+    let repo = format!("oci:{}", dir.path().display());
+    // It ends by itself too, since it is carried out again where the build begins anew.
+    let wait = "touch /begun; for i in $(seq 100); do test -e /go && break; sleep 0.05; done; echo $N > /n";
+    let file = format!(
+        "FROM base AS wait\nARG N\nRUN {wait}\nFROM base\nCOPY d /d/\nRUN cat /d/f > /out\nCOPY --from=wait /n /\n"
+    );
+    let build = |number: u32| {
+        let build = cached(&file, &repo).file("d/f", "A").arg("--cache-copy-layers=false");
+        build.arg(format!("--build-arg=N={number}"))
+    };
+    for (number, more) in [(1, "--verbosity=info"), (2, "--no-push-cache")] {
+        let first = build(number).arg(more);
+        let changing = first.dir().join("context/d/f");
+        let mut running = first.start();
+        running.wait_for("begun");
+        if number == 2 {
+            fs::write(changing, "B").unwrap();
+        }
+        fs::write(running.root().join("go"), "").unwrap();
+        let built = running.finish().succeeded();
+        let unpacked = image::unpack(&format!("oci:{}", built.layout().display()));
+        let read = |name: &str| fs::read_to_string(unpacked.tree().join(name)).unwrap();
+        let expected = if number == 2 { "B" } else { "A" };
+        assert_eq!((read("d/f"), read("out"), read("n")), (expected.into(), expected.into(), format!("{number}\n")));
+        assert_eq!(built.stderr().contains("are not cached"), number == 2, "{}", built.stderr());
+    }
+}

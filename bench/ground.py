@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+TOP = pathlib.Path(__file__).resolve().parent.parent
 MEMORY = os.environ.get("BENCH_DIR", "/dev/shm")
 
 
@@ -17,13 +17,13 @@ def call(*command, **options):
 
 
 @contextlib.contextmanager
-def file_system(gigabytes, inodes):
-    """A new ext4 on a loop device whose image lies in memory, mounted; its directory. On an ext4 without a journal, creating files after
+def file_system(size, inodes):
+    """A new ext4 of so many bytes on a loop device whose image lies in memory, mounted; its directory. On an ext4 without a journal, creating files after
     a large delete is several times slower, so no run takes over what another left."""
     with tempfile.TemporaryDirectory(prefix="bench.", dir=MEMORY) as work:
         image, place = pathlib.Path(work) / "image", pathlib.Path(work) / "mounted"
         with open(image, "wb") as out:
-            out.truncate(gigabytes << 30)
+            out.truncate(size)
         call("mkfs.ext4", "-q", "-F", "-N", inodes, image)
         place.mkdir()
         call("mount", "-o", "loop", image, place)
@@ -73,6 +73,12 @@ class Group:
         one, two = pathlib.Path("/sys/fs/cgroup/cpuacct"), pathlib.Path("/sys/fs/cgroup")
         self.name, self.dir = name, (one if one.is_dir() else two) / name
         self.dir.mkdir(exist_ok=True)
+
+    def close(self):
+        """Removes the group and what engines made in it; their programs are gone."""
+        for path in sorted(self.dir.rglob("*/"), reverse=True):
+            path.rmdir()
+        self.dir.rmdir()
 
     def cpu(self):
         """Seconds so far."""
