@@ -69,14 +69,16 @@ def main(arguments):
     document = json.loads(path.read_text()) if path.exists() else {"rows": [], "limits": {}}
     document["machine"] = f"Linux {os.uname().release.split('-')[0]}, {len(os.sched_getaffinity(0))} cores"
     document["builders"] = {builder.name: builder.version() for builder in found}
-    for workload in chosen:
-        rows = list(compare(found, workload, rounds, group))
-        document["rows"] = [row for row in document["rows"] if row["workload"] != workload.name] + rows
-        path.write_text(json.dumps(document, indent=1) + "\n")
-    if "--limits" in arguments or not names:
-        document["limits"] = limits.all_of(rounds)
-        path.write_text(json.dumps(document, indent=1) + "\n")
-    group.close()
+    try:
+        for workload in chosen:
+            rows = list(compare(found, workload, rounds, group))
+            document["rows"] = [row for row in document["rows"] if row["workload"] != workload.name] + rows
+            path.write_text(json.dumps(document, indent=1) + "\n")
+        if "--limits" in arguments or not names:
+            document["limits"] = limits.all_of(rounds)
+            path.write_text(json.dumps(document, indent=1) + "\n")
+    finally:
+        group.close()
     plot.draw(RESULTS)
 
 

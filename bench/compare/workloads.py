@@ -83,12 +83,12 @@ def archive(context):
 
 
 def packages(context):
-    """What gcc, git and Python need that the base has not: some sixty packages of Debian, as files."""
+    """What gcc, git and python3.11 need that the base has not: some sixty packages of Debian, as files."""
     (context / "debs/partial").mkdir(parents=True)
     with tempfile.TemporaryDirectory() as work:
         call("umoci", "raw", "unpack", "--image", f"{base('debian')}:latest", f"{work}/tree")
         call("apt-get", "-qq", "install", "--yes", "--no-install-recommends", "--download-only", "-o", "APT::Sandbox::User=root",
-             "-o", f"Dir::State::status={work}/tree/var/lib/dpkg/status", "-o", f"Dir::Cache::archives={context}/debs", "gcc", "git", "python3")
+             "-o", f"Dir::State::status={work}/tree/var/lib/dpkg/status", "-o", f"Dir::Cache::archives={context}/debs", "gcc", "git", "python3.11")
     for rest in ["partial", "lock"]:
         call("rm", "-rf", context / "debs" / rest)
 
