@@ -48,7 +48,8 @@ docs:
 	mv docs/flags.md.new docs/flags.md
 
 bench: deps build
-	scripts/install-deps.sh docker.io pigz
+	scripts/install-deps.sh docker.io pigz isal
+	cargo build --release --package silt-bench --examples
 	cargo bench --package silt-bench
 	bench/compare/run $(BIN)/executor
 

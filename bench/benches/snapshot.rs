@@ -1,12 +1,13 @@
-//! The parts of a snapshot: comparing one path and comparing all, over trees of two sizes; writing a layer.
+//! The parts of a build: comparing one path and comparing all, over trees of two sizes; writing a layer; compressing; unpacking.
 #![allow(missing_docs, clippy::expect_used)]
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Write};
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use silt::codec::{self, Encoder, Packing, ZstdLevel};
 use silt::layer;
-use silt::rootfs::{Root, Tree};
+use silt::rootfs::{Root, Tree, Unpacker};
 use silt::snapshot::{Baseline, Candidates, Guard, SweepOptions, Tick, diff, sweep};
 use silt_bench::{make_files, record};
 use silt_watcher::Nominated;
@@ -53,5 +54,54 @@ fn write(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, compare, write);
+/// Compressors alone, with all threads and with one.
+fn compress(c: &mut Criterion) {
+    let text: Vec<u8> =
+        (0..1 << 20).flat_map(|number: u32| format!("{:x} ", number.wrapping_mul(40_503)).into_bytes()).collect();
+    let mut group = c.benchmark_group("compress");
+    group.sample_size(10).throughput(Throughput::Bytes(text.len() as u64));
+    for (name, packing) in [("gzip", Packing::default()), ("zstd", Packing::Zstd(ZstdLevel::default()))] {
+        for threads in BTreeSet::from([1, codec::threads()]) {
+            group.bench_with_input(BenchmarkId::new(name, threads), &threads, |b, threads| {
+                b.iter(|| {
+                    let mut encoder = Encoder::new(io::sink(), packing, *threads).expect("an encoder");
+                    encoder.write_all(&text).expect("written");
+                    encoder.finish().expect("finished")
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// A layer of many small files, compressed and stored.
+fn unpack(c: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("directory");
+    make_files(dir.path(), SIZES[0]);
+    let root = Root::open(dir.path()).expect("root");
+    let changes = diff(&root, &Baseline::new(Tree::default()), &Candidates::Everything).expect("diff").changes;
+    let mut group = c.benchmark_group("unpack");
+    group.sample_size(10).throughput(Throughput::Elements(SIZES[0] as u64));
+    for (name, level) in [("gzip", 3), ("stored", 0)] {
+        let packing = Packing::Gzip(codec::Level::new(level).expect("a level"));
+        let mut blob = Vec::new();
+        layer::write(&root, &changes, &layer::Options { packing, ..layer::Options::default() }, &mut blob)
+            .expect("layer");
+        group.bench_function(name, |b| {
+            b.iter_batched_ref(
+                || tempfile::tempdir().expect("directory"),
+                |to| {
+                    let root = Root::open(to.path()).expect("root");
+                    let mut unpacker = Unpacker::new(&root).expect("an empty directory");
+                    unpacker.layer(&mut codec::decode(blob.as_slice()).expect("a layer")).expect("unpacked");
+                    unpacker.finish().expect("a record")
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, compare, write, compress, unpack);
 criterion_main!(benches);

@@ -1,4 +1,4 @@
-"""Whole builds by silt and by whatever else is here, and what the machine can do: bench/results/compare.{json,md,svg}.
+"""Whole builds by silt and by whatever else is here, and what the machine can do: bench/results/compare.{json,md,svg}, phases.svg.
 
     bench/compare/run EXECUTOR [--rounds=N] [--limits] [WORKLOAD...]    measures and draws; all workloads unless some are named
     bench/compare/run --draw                                            draws again what compare.json holds
@@ -29,10 +29,12 @@ RESULTS = TOP / "bench/results"
 
 def one(builder, workload, group, address, number):
     """One cold build."""
+    context, base = workload.context(), f"{address}/base:{workload.base}"
     with file_system(workload.gigabytes << 30, workloads.FILES * 5 + 200_000) as disk:
         with builder.ready(disk, group) as build:
             to = f"{address}/{workload.name}:{builder.name.replace(' ', '-').replace(chr(39), '')}-{number}".lower()
-            return Used.by(lambda: build(workload.context(), f"{address}/base:{workload.base}", to), group)
+            used = Used.by(lambda: build(context, base, to, *workload.flags(address, number)), group)
+            return used, builder.phases(disk) if isinstance(builder, builders.Executor) else {}
 
 
 def compare(found, workload, rounds, group):
@@ -40,15 +42,20 @@ def compare(found, workload, rounds, group):
     with tempfile.TemporaryDirectory(prefix="bench.", dir=os.environ.get("BENCH_DIR", "/dev/shm")) as store, registry(store) as address:
         call("skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", f"oci:{workloads.base(workload.base)}:latest",
              f"docker://{address}/base:{workload.base}")
+        if workload.cached:
+            # Of what a cache holds builders have their own ideas; these two have one.
+            found = [builder for builder in found if isinstance(builder, builders.Executor)]
+            one(found[0], workload, group, address, -1)
         runs = {builder.name: [] for builder in found}
         for number in range(rounds):
             for builder in found:
-                used = one(builder, workload, group, address, number)
+                used, phases = one(builder, workload, group, address, number)
                 print(f"{workload.name}: {builder.name}: {used.wall:.1f} s, {used.cpu:.1f} s of processor time, {used.peak:.0f} MB", flush=True)
-                runs[builder.name].append(used)
+                runs[builder.name].append((used, phases))
         for name, used in runs.items():
-            median = {field: statistics.median(getattr(run, field) for run in used) for field in ("wall", "cpu", "peak")}
-            yield {"workload": workload.name, "builder": name, "rounds": rounds, **median}
+            median = {field: statistics.median(getattr(run, field) for run, _ in used) for field in ("wall", "cpu", "peak")}
+            phases = {phase: statistics.median(run[phase] for _, run in used) for phase in used[0][1]}
+            yield {"workload": workload.name, "builder": name, "rounds": rounds, **median, "phases": phases}
 
 
 def main(arguments):
@@ -66,7 +73,7 @@ def main(arguments):
     chosen = [known[name] for name in names] or ([] if "--limits" in arguments else list(known.values()))
     group, found = Group(), builders.present(executor)
     path = RESULTS / "compare.json"
-    document = json.loads(path.read_text()) if path.exists() else {"rows": [], "limits": {}}
+    document = json.loads(path.read_text()) if path.exists() else {"rows": [], "limits": []}
     document["machine"] = f"Linux {os.uname().release.split('-')[0]}, {len(os.sched_getaffinity(0))} cores"
     document["builders"] = {builder.name: builder.version() for builder in found}
     try:
@@ -75,7 +82,7 @@ def main(arguments):
             document["rows"] = [row for row in document["rows"] if row["workload"] != workload.name] + rows
             path.write_text(json.dumps(document, indent=1) + "\n")
         if "--limits" in arguments or not names:
-            document["limits"] = limits.all_of(rounds)
+            document["limits"] = limits.all_of(executor.parent / "examples", rounds)
             path.write_text(json.dumps(document, indent=1) + "\n")
     finally:
         group.close()

@@ -1,6 +1,7 @@
 """The programs that are compared: each builds a context, cold, from a registry on loopback, and pushes to it."""
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -25,16 +26,29 @@ class Executor:
     def version(self):
         return said(self.executor, "version")
 
+    def phases(self, disk):
+        """What is known of the parts of a build."""
+        return {}
+
 
 class Silt(Executor):
     """Silt, below a build root."""
 
     @contextlib.contextmanager
     def ready(self, disk, group):
-        def build(context, base, to):
+        def build(context, base, to, *flags):
+            figures = {**os.environ, "BENCHMARK_FILE": f"{disk}/figures.json"}
             return group.run([self.executor, f"--context={context}", f"--build-root={disk}/build", f"--build-arg=BASE={base}",
-                              f"--destination={to}", f"--snapshot-mode={self.mode}", "--verbosity=warn", "--warn-compat=false"])
+                              f"--destination={to}", f"--snapshot-mode={self.mode}", "--verbosity=warn", "--warn-compat=false", *flags], env=figures)
         yield build
+
+    def phases(self, disk):
+        """Seconds of each phase of the build that just ended. Those that overlap count each for itself."""
+        figures = json.loads((disk / "figures.json").read_text())
+        of_steps = lambda *names: sum(step[name] for step in figures["steps"] for name in names) / 1e9
+        total = lambda name: figures["totals"][name] / 1e9
+        return {"pull": total("pull_ns"), "unpack": total("unpack_ns"), "steps": of_steps("execute_ns"),
+                "look": of_steps("record_ns", "diff_ns"), "write layers": of_steps("layer_ns"), "push": total("push_ns")}
 
 
 class Buildah:
@@ -109,10 +123,10 @@ class Kaniko(Executor):
         script = ('mount --bind "$1" "$1"; mount -t proc proc "$1/proc"; mount --bind /dev "$1/dev"; mount --bind "$2" "$1/workspace"; cd "$1"; '
                   'shift 2; exec chroot . "$@"')
 
-        def build(context, base, to):
+        def build(context, base, to, *flags):
             return group.run(["unshare", "--mount", "sh", "-euc", script, "sh", root, context, "/kaniko/executor", "--force",
                               "--insecure", "--insecure-pull", "--context=dir:///workspace", f"--build-arg=BASE={base}",
-                              f"--destination={to}", f"--snapshot-mode={self.mode}"])
+                              f"--destination={to}", f"--snapshot-mode={self.mode}", *flags])
         yield build
 
 

@@ -4,14 +4,16 @@ import json
 
 COLORS = {"silt events": "#1b7f4b", "silt full": "#8fc9a9", "buildah": "#2c6fbb", "dockerd's BuildKit": "#c47f17",
           "kaniko full": "#a33131", "kaniko redo": "#d98a8a"}
+PHASES = {"pull": "#2c6fbb", "unpack": "#1b7f4b", "steps": "#8a8a8a", "look": "#a33131", "write layers": "#c47f17", "push": "#7b4ba0"}
 WIDTH, LEFT, BAR = 860, 170, 16
 
 
 def draw(results):
-    """Writes compare.md and compare.svg beside compare.json."""
+    """Writes compare.md and the drawings beside compare.json."""
     document = json.loads((results / "compare.json").read_text())
     (results / "compare.md").write_text(table(document))
     (results / "compare.svg").write_text(bars(document["rows"]))
+    (results / "phases.svg").write_text(stacks(document["rows"]))
 
 
 def table(document):
@@ -24,6 +26,8 @@ each workload is: bench/compare/workloads.py.
 
 ![seconds of each build](compare.svg)
 
+![seconds of each phase of silt's builds](phases.svg)
+
 | workload | builder | rounds | seconds | to silt | processor seconds | to silt | peak of one process, MB |
 |---|---|---:|---:|---:|---:|---:|---:|
 """
@@ -33,29 +37,52 @@ each workload is: bench/compare/workloads.py.
         own = ours[row["workload"]]
         lines.append(f"| {row['workload']} | {row['builder']} | {row['rounds']} | {row['wall']:.1f} | {row['wall'] / own['wall']:.2f} | "
                      f"{row['cpu']:.1f} | {row['cpu'] / own['cpu']:.2f} | {row['peak']:.0f} |\n")
-    tail = ""
-    if document["limits"]:
-        tail = "\n## What the machine can do with the large base's tree, by plain tools\n\n| command | seconds |\n|---|---:|\n"
-        tail += "".join(f"| `{name}` | {took:.1f} |\n".replace(" | pigz", " \\| pigz").replace(" | zstd", " \\| zstd")
-                        for name, took in document["limits"].items())
-    return head + "".join(lines) + tail
+    return head + "".join(lines) + "".join(limits(limit) for limit in document["limits"])
+
+
+def limits(limit):
+    """The table of one comparison with plain tools."""
+    own = limit["rows"][0]
+    head = f"\n## By plain tools: {limit['what']}\n\n| | seconds | to silt | megabytes out |\n|---|---:|---:|---:|\n"
+    of = lambda row: f"{row['bytes'] / 1e6:.1f}" if row["bytes"] > 1000 else ""
+    lines = (f"| {row['name'].replace('|', chr(92) + '|')} | {row['seconds']:.2f} | {row['seconds'] / own['seconds']:.2f} | {of(row)} |\n" for row in limit["rows"])
+    return head + "".join(lines)
 
 
 def bars(rows):
     """A bar for each build, of the seconds that it took."""
+    parts = [{row["builder"]: (row["wall"], COLORS.get(row["builder"], "#777777"))} for row in rows]
+    return chart("Seconds of a whole build, cold, pushed", rows, parts)
+
+
+def stacks(rows):
+    """A bar for each build of silt, of its phases; those that overlap are drawn one after the other."""
+    rows = [row for row in rows if row.get("phases")]
+    parts = [{phase: (seconds, PHASES[phase]) for phase, seconds in row["phases"].items()} for row in rows]
+    legend = "".join(f'<rect x="{20 + at * 130}" y="34" width="12" height="12" fill="{color}"/><text x="{38 + at * 130}" y="44">{phase}</text>'
+                     for at, (phase, color) in enumerate(PHASES.items()))
+    return chart("Seconds of each phase of silt's builds", rows, parts, legend)
+
+
+def chart(title, rows, parts, legend=""):
+    """One line for each row, with its parts side by side: name → (seconds, colour)."""
     workloads = list(dict.fromkeys(row["workload"] for row in rows))
-    height = 60 + len(rows) * BAR + len(workloads) * 14
-    most = max(row["wall"] for row in rows)
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
-             f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-             '<text x="20" y="26" font-size="16" font-weight="bold">Seconds of a whole build, cold, pushed</text>']
-    y = 44
+    height = 70 + len(rows) * BAR + len(workloads) * 14
+    most = max(sum(seconds for seconds, _ in of.values()) for of in parts)
+    drawn = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
+             f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>', f'<text x="20" y="24" font-size="16" font-weight="bold">{title}</text>', legend]
+    y = 58
     for workload in workloads:
-        parts.append(f'<text x="20" y="{y + 12}" font-weight="bold">{workload}</text>')
-        for row in (row for row in rows if row["workload"] == workload):
-            length = max(1, (WIDTH - LEFT - 220) * row["wall"] / most)
-            parts.append(f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR - 3}" fill="{COLORS.get(row["builder"], "#777777")}"/>')
-            parts.append(f'<text x="{LEFT + length + 6:.1f}" y="{y + 11}">{row["wall"]:.1f} s, {row["builder"]}</text>')
+        drawn.append(f'<text x="20" y="{y + 12}" font-weight="bold">{workload}</text>')
+        for row, of in zip(rows, parts):
+            if row["workload"] != workload:
+                continue
+            x = LEFT
+            for seconds, color in of.values():
+                length = max(0.5, (WIDTH - LEFT - 220) * seconds / most)
+                drawn.append(f'<rect x="{x:.1f}" y="{y}" width="{length:.1f}" height="{BAR - 3}" fill="{color}"/>')
+                x += length
+            drawn.append(f'<text x="{x + 6:.1f}" y="{y + 11}">{row["wall"]:.1f} s, {row["builder"]}</text>')
             y += BAR
         y += 14
-    return "\n".join(parts + ["</svg>\n"])
+    return "\n".join(drawn + ["</svg>\n"])

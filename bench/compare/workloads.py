@@ -13,10 +13,15 @@ WORDS = 4096
 
 
 class Workload:
-    """One Dockerfile, the base image that it starts from, and the room that it needs."""
+    """One Dockerfile, the base image that it starts from, and the room that it needs. If it is `cached`, an earlier build with another value of
+    LAST left all that does not depend on it in a cache."""
 
-    def __init__(self, name, base, steps, fill=lambda context: None, gigabytes=8):
-        self.name, self.base, self.steps, self.fill, self.gigabytes = name, base, steps, fill, gigabytes
+    def __init__(self, name, base, steps, fill=lambda context: None, gigabytes=8, cached=False):
+        self.name, self.base, self.steps, self.fill, self.gigabytes, self.cached = name, base, steps, fill, gigabytes, cached
+
+    def flags(self, address, number):
+        """Further flags of the executor, where the registry has this address."""
+        return ["--cache", f"--cache-repo={address}/{self.name}/cache", f"--build-arg=LAST={number}"] if self.cached else []
 
     def context(self):
         """The directory of the context, made once."""
@@ -94,17 +99,27 @@ def packages(context):
 
 
 def big(context):
-    """A file of a gigabyte: half of it text, half of it noise."""
+    """A file of two gigabytes: half of it text, half of it noise."""
     chance = random.Random(3)
     vocabulary = [chance.randbytes(chance.randrange(2, 10)).hex().encode() for _ in range(WORDS)]
     with open(context / "big", "wb") as out:
-        for _ in range(64):
+        for _ in range(128):
             out.write(text(chance, 8 << 20, vocabulary))
             out.write(chance.randbytes(8 << 20))
 
 
+def noise(top, amount):
+    """Files of 4 MiB that no compressor makes smaller."""
+    chance = random.Random(6)
+    top.mkdir(parents=True)
+    for number in range(amount >> 22):
+        (top / f"n{number}").write_bytes(chance.randbytes(4 << 20))
+
+
 ALL = [
     Workload("ten-runs", "large", [f"RUN echo {number} > /file_{number}" for number in range(10)], gigabytes=12),
+    Workload("nine-cached", "large", [f"RUN echo {number} > /file_{number}" for number in range(9)] + ["ARG LAST", "RUN echo $LAST > /last"],
+             gigabytes=12, cached=True),
     Workload("change-a-lot", "debian", ["COPY tree.tar /", "RUN mkdir /t && tar -xf /tree.tar -C /t", "RUN cp -a /t/tree /copy",
                                         "RUN rm -rf /t", "RUN chmod -R g+w /copy"], archive, gigabytes=10),
     Workload("copy", "debian", ["COPY tree /tree"], lambda context: tree(context / "tree", FILES, 4), gigabytes=12),

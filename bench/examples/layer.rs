@@ -1,8 +1,8 @@
-//! Writes a directory as a layer and says what that cost: `layer DIR [gzip|zstd] [LEVEL]`. Compare with
-//! `tar c DIR | pigz -p N | wc -c` and `tar c DIR | zstd -T0 | wc -c`.
+//! Writes a directory as a layer and says what that cost: `layer DIR [gzip|zstd] [LEVEL]`; with `-` after it the layer is written to
+//! the standard output. Compare with `tar c DIR | pigz -p N | wc -c` and `tar c DIR | zstd -T0 | wc -c`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Instant;
 
@@ -25,6 +25,11 @@ fn main() {
     let changes = diff(&root, &Baseline::default(), &Candidates::Everything).expect("a walk").changes;
     let began = Instant::now();
     let options = Options { packing, ..Options::default() };
+    if arguments.get(3).is_some_and(|to| to == "-") {
+        let out = BufWriter::with_capacity(1 << 17, std::io::stdout().lock());
+        drop(layer::write(&root, &changes, &options, out).expect("a layer"));
+        return;
+    }
     let layer = layer::write(&root, &changes, &options, std::io::sink()).expect("a layer");
     let seconds = began.elapsed().as_secs_f64();
     let (tar, blob) = (layer.uncompressed_size, layer.descriptor.size);

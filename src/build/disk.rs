@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use silt_watcher::{Inode, Nominated};
 use tracing::warn;
 
@@ -28,6 +28,7 @@ pub(super) struct Disk {
     pub(super) root: Root,
     baseline: Baseline,
     nominator: Nominator,
+    snapshots: Snapshots,
     /// The canonical path of the root.
     dir: PathBuf,
     /// What was protected from the start, and stays so.
@@ -55,7 +56,19 @@ impl Disk {
         }
         let (protected, mounts) = (root.protected().to_vec(), BTreeSet::new());
         let (touched, apart) = (Nominated::default(), Apart::default());
-        Ok(Disk { root, baseline, nominator, dir, protected, mounts, touched, ran: false, apart, heeded: None })
+        Ok(Disk {
+            root,
+            baseline,
+            nominator,
+            snapshots,
+            dir,
+            protected,
+            mounts,
+            touched,
+            ran: false,
+            apart,
+            heeded: None,
+        })
     }
 
     /// From now on what changes below `directories`, paths of the image, is put into no layer.
@@ -89,6 +102,9 @@ impl Disk {
     }
 
     /// Notes what a step wrote. Whether it can have changed the image's files.
+    ///
+    /// # Errors
+    /// It left a mount over what steps before it may have written, and nobody looked at that yet.
     pub(super) fn after(&mut self, touched: Touched) -> Result<bool> {
         match touched {
             Touched::Nothing => return Ok(false),
@@ -96,21 +112,27 @@ impl Disk {
             Touched::Directory(path) => drop(self.touched.paths.insert(path.as_bytes().to_vec())),
             Touched::Paths(paths) => self.touched.paths.extend(paths.iter().map(|path| path.as_bytes().to_vec())),
             Touched::Unknown => {
+                let hides = self.snapshots == Snapshots::EachStage && self.is_touched();
                 self.ran = true;
-                self.protect_mounts()?;
+                self.protect_mounts(hides)?;
             }
         }
         Ok(true)
     }
 
-    /// Protects what is mounted now, and has what was hidden by a mount that is gone looked at.
-    fn protect_mounts(&mut self) -> Result<()> {
+    /// Protects what is mounted now, and has what was hidden by a mount that is gone looked at. `hides` refuses new ones.
+    fn protect_mounts(&mut self, hides: bool) -> Result<()> {
         let now: BTreeSet<RootPath> =
             mounts(&self.dir)?.into_iter().filter(|path| !self.protected.contains(path)).collect();
         if now == self.mounts {
             return Ok(());
         }
         for path in now.difference(&self.mounts) {
+            ensure!(
+                !hides,
+                "the step left {path} mounted, and --single-snapshot could not see what the steps before it wrote there: unmount it \
+                 in the same RUN, or build without --single-snapshot"
+            );
             warn!("{path} is a mount that a step left behind; what is in it is not part of the image");
         }
         self.touched.trees.extend(self.mounts.difference(&now).map(|path| path.as_bytes().to_vec()));

@@ -106,6 +106,17 @@ fn a_mount_that_a_step_leaves_is_not_entered() {
 }
 
 #[test]
+fn a_mount_over_what_an_earlier_step_wrote_ends_a_build_that_looks_once() {
+    let dockerfile = "FROM base\nRUN mkdir /mnt && echo 1 > /mnt/one\nRUN mount -t tmpfs t /mnt\n";
+    let little = Little::new("workspace", dockerfile);
+    let output = little.build("workspace", &bases::busybox(), ":", &["--single-snapshot"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.contains("Dockerfile:3: RUN mount") && last.contains("the step left /mnt mounted"), "{said}");
+}
+
+#[test]
 fn a_mount_with_a_name_of_any_bytes_is_left_alone() {
     let before = r#"name=$(printf 'm\377\n1'); mkdir "$name"; mount -t tmpfs t "$name"; echo secret > "$name/inside""#;
     let little =
