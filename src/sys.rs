@@ -38,6 +38,26 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
+/// Has the allocator take 128 KiB and more from the kernel each time, and give that back at once. By default the bound rises
+/// with what is freed, up to 32 MiB, and records that grow leave holes.
+pub fn map_large_blocks() {
+    const LARGE: i32 = 128 << 10;
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt(3) takes two integers, and glibc does it under the allocator's lock.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
+
+/// Gives free pages of the allocator back to the kernel.
+pub fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim(3) takes an integer and touches free memory alone, under the allocator's locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Ends the process at once: nothing is flushed and no destructor runs. It is for children of [`fork`].
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit(2) takes no pointers and does not return.

@@ -24,7 +24,7 @@ fn compare(c: &mut Criterion) {
         make_files(dir.path(), size);
         let root = Root::open(dir.path()).expect("root");
         let baseline = Baseline::new(record(&root));
-        let paths = BTreeSet::from([b"d000/e00000/f1".to_vec()]);
+        let paths = BTreeSet::from([b"d000/e00000/f1".as_slice().into()]);
         let one = Candidates::Only(Nominated { paths, ..Nominated::default() });
         group.bench_with_input(BenchmarkId::new("one path", size), &one, |b, candidates| {
             b.iter(|| diff(&root, &baseline, candidates).expect("diff"));

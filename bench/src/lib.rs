@@ -38,7 +38,7 @@ pub fn make_one_folder(dir: &Path, count: usize) {
 pub fn record(root: &Root) -> Tree {
     let mut tree = Tree::default();
     walk::<std::io::Error>(root, &RootPath::root(), |path, mut node| {
-        if let Kind::File { digest, .. } = &mut node.entry.kind {
+        if let Kind::File { digest, .. } = &mut node.entry_mut().kind {
             *digest = Some(root.digest(path)?);
         }
         tree.insert(path.clone(), node);

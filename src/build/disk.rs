@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -109,8 +110,8 @@ impl Disk {
         match touched {
             Touched::Nothing => return Ok(false),
             Touched::Directory(path) if !self.baseline.claim(&path) => return Ok(false),
-            Touched::Directory(path) => drop(self.touched.paths.insert(path.as_bytes().to_vec())),
-            Touched::Paths(paths) => self.touched.paths.extend(paths.iter().map(|path| path.as_bytes().to_vec())),
+            Touched::Directory(path) => drop(self.touched.paths.insert(path.into())),
+            Touched::Paths(paths) => self.touched.paths.extend(paths.into_iter().map(Arc::from)),
             Touched::Unknown => {
                 let hides = self.snapshots == Snapshots::EachStage && self.is_touched();
                 self.ran = true;
@@ -135,7 +136,7 @@ impl Disk {
             );
             warn!("{path} is a mount that a step left behind; what is in it is not part of the image");
         }
-        self.touched.trees.extend(self.mounts.difference(&now).map(|path| path.as_bytes().to_vec()));
+        self.touched.trees.extend(self.mounts.difference(&now).cloned().map(Arc::from));
         self.root.set_protected(self.protected.iter().chain(&now).cloned());
         self.mounts = now;
         Ok(())
@@ -202,7 +203,7 @@ impl Disk {
         }
         let (candidates, lost) = answered(answer, touched, timing);
         timing.record_ns += nanos(began.elapsed());
-        let taken = snapshot::take(request, &self.root, &mut self.baseline, &candidates, &self.apart, timing);
+        let taken = snapshot::take(request, &self.root, &mut self.baseline, candidates, &self.apart, timing);
         timing.snapshot_cpu_ns = snapshot::cpu_ns().saturating_sub(cpu);
         if let Some(lost) = lost {
             tell(&lost, timing);

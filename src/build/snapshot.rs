@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use nix::time::{ClockId, clock_gettime};
-use silt_watcher::Inode;
+use silt_watcher::{Inode, Nominated};
 use tracing::warn;
 
 use super::timings::{StepTiming, nanos};
 use super::{Request, Verify};
 use crate::layer::{self, Layer};
 use crate::rootfs::{Root, RootPath};
-use crate::snapshot::{Baseline, Candidates, Change, ChangeSet, Contents, diff};
+use crate::snapshot::{Baseline, Candidates, Change, ChangeSet, diff};
 
 /// What one snapshot gave.
 pub(super) struct Taken {
@@ -39,14 +39,15 @@ pub(super) fn take(
     request: &Request,
     root: &Root,
     baseline: &mut Baseline,
-    candidates: &Candidates,
+    candidates: Candidates,
     apart: &Apart,
     timing: &mut StepTiming,
 ) -> Result<Taken> {
     let started = Instant::now();
+    let nominated = count(&candidates);
     let diff = diff(root, baseline, candidates).context("snapshot")?;
     timing.diff_ns = nanos(started.elapsed());
-    timing.candidates = count(candidates, diff.stats);
+    timing.candidates = nominated.unwrap_or(diff.stats);
     timing.stats += diff.stats;
     timing.changes = diff.changes.len() as u64;
     timing.bytes_in = diff.read_bytes;
@@ -63,12 +64,12 @@ pub(super) fn take(
         Cow::Owned(diff.changes.without_below(&apart.dropped))
     };
     let heeded = changes.below(&apart.heeded).cloned();
-    let written = if changes.is_empty() { None } else { Some(write(request, root, &changes)?) };
+    let mut written = if changes.is_empty() { None } else { Some(write(request, root, &changes)?) };
     drop(changes);
     timing.layer_ns = nanos(started.elapsed());
     let directories = diff.directories().map(|(path, inode)| (path.clone(), inode)).collect();
-    let contents = written.as_ref().map(|layer| &layer.contents);
-    baseline.apply(diff, contents.unwrap_or(&Contents::default()));
+    let contents = written.as_mut().map(|layer| std::mem::take(&mut layer.contents));
+    baseline.apply(diff, contents.unwrap_or_default());
     if let Some(layer) = &written {
         timing.bytes_in += layer.uncompressed_size;
         timing.bytes_out = layer.descriptor.size;
@@ -76,10 +77,11 @@ pub(super) fn take(
     Ok(Taken { layer: written, directories, heeded })
 }
 
-fn count(candidates: &Candidates, stats: u64) -> u64 {
+/// How many candidates there are, unless that is a matter of what there is.
+fn count(candidates: &Candidates) -> Option<u64> {
     match candidates {
-        Candidates::Everything => stats,
-        Candidates::Only(nominated) => (nominated.paths.len() + nominated.trees.len() + nominated.inodes.len()) as u64,
+        Candidates::Everything => None,
+        Candidates::Only(Nominated { paths, trees, inodes }) => Some((paths.len() + trees.len() + inodes.len()) as u64),
     }
 }
 

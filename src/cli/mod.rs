@@ -32,6 +32,7 @@ use std::io::Write as _;
 
 use crate::build::Error;
 use crate::log::Format;
+use crate::sys;
 use command_line::{Answer, Invocation};
 use env::Env;
 use flags::LogFlags;
@@ -39,6 +40,7 @@ use notices::Notices;
 
 /// Runs the executor and returns its exit status. `exit` ends the process when a signal does.
 pub fn executor(args: impl IntoIterator<Item = OsString>, exit: fn(i32) -> !) -> u8 {
+    sys::map_large_blocks();
     let env = Env::read();
     let (invocation, notices) = match command_line::executor(args, &env) {
         Ok(read) => read,

@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn an_attribute_name_that_pax_cannot_say_is_refused() {
-        let xattrs = Xattrs::from([(b"user.a=b"[..].into(), b"v"[..].into())]);
+        let xattrs = Xattrs::from_iter([(b"user.a=b"[..].into(), b"v"[..].into())]);
         let error = Header { xattrs: Some(&xattrs), ..Header::default() }.encode().expect_err("refused");
         assert!(error.to_string().contains("user.a=b"));
     }

@@ -118,7 +118,7 @@ fn awkward() -> Fixture {
 /// What stands below a root, but for inode numbers and times that no tar carries.
 fn tree(root: &Root) -> BTreeMap<RootPath, (Entry, Vec<RootPath>)> {
     let mut baseline = Baseline::default();
-    baseline.apply(diff(root, &baseline, &Candidates::Everything).expect("diff"), &Contents::new());
+    baseline.apply(diff(root, &baseline, &Candidates::Everything).expect("diff"), Contents::new());
     let nodes = baseline.tree().iter().filter(|(path, _)| !path.is_root());
     let content = |path: &RootPath, mut entry: Entry| {
         if let Kind::File { digest, .. } = &mut entry.kind {
@@ -127,7 +127,7 @@ fn tree(root: &Root) -> BTreeMap<RootPath, (Entry, Vec<RootPath>)> {
         entry
     };
     let line = |path: &RootPath, node: &crate::rootfs::Node| {
-        (path.clone(), (content(path, node.entry.clone()), baseline.names(node.inode).to_vec()))
+        (path.clone(), (content(path, Entry::clone(&node.entry)), baseline.names(node.inode).to_vec()))
     };
     nodes.map(|(path, node)| line(path, node)).collect()
 }
@@ -228,7 +228,7 @@ fn the_digests_are_those_of_the_bytes() {
     assert_eq!(layer.descriptor.size, blob.len() as u64);
     assert_eq!((layer.diff_id.0, layer.uncompressed_size), (Digest::of(&tar), tar.len() as u64));
     let contents: Contents =
-        ["a", "c"].map(|name| (path(name), fixture.root.digest(&path(name)).expect("digest"))).into();
+        ["a", "c"].map(|name| (path(name), fixture.root.digest(&path(name)).expect("digest"))).into_iter().collect();
     assert_eq!(layer.contents, contents);
 }
 

@@ -28,7 +28,8 @@ pub fn write(root: &Root, changes: &ChangeSet, options: &Options, sink: impl Wri
     let mut writer = LayerWriter::create(sink, options)?;
     let mut cursor = Cursor::new(root);
     let shown = Transfer::begin("write layer", bytes(changes));
-    for (name, item) in &plan(changes)? {
+    let plan = plan(changes)?;
+    for (name, item) in plan.items() {
         match item {
             Item::Parent => writer.put(name, &parent(root, name)?)?,
             Item::Put(entry) => put(&mut writer, &mut cursor, name, entry, &shown)?,
@@ -41,7 +42,7 @@ pub fn write(root: &Root, changes: &ChangeSet, options: &Options, sink: impl Wri
 
 fn parent(root: &Root, path: &RootPath) -> Result<Entry> {
     match root.observe(path)? {
-        Some(node) if node.entry.is_directory() => Ok(node.entry),
+        Some(node) if node.entry.is_directory() => Ok(Entry::clone(&node.entry)),
         _ => bail!("{path} is no directory any more"),
     }
 }
@@ -56,7 +57,10 @@ fn linked<'a>(changes: &'a ChangeSet, first: &RootPath) -> Result<&'a Entry> {
 /// The bytes of all files that are put.
 fn bytes(changes: &ChangeSet) -> u64 {
     let size = |change: &Change| match change {
-        Change::Put(Entry { kind: Kind::File { size, .. }, .. }) => *size,
+        Change::Put(entry) => match entry.kind {
+            Kind::File { size, .. } => size,
+            _ => 0,
+        },
         _ => 0,
     };
     changes.into_iter().map(|(_, change)| size(change)).sum()

@@ -95,7 +95,8 @@ pub struct Copier<'a> {
     late: Vec<(RootPath, Entry)>,
     /// The root and the directory copied into: a source that holds them is not copied into itself.
     own: Vec<Inode>,
-    touched: BTreeSet<RootPath>,
+    /// Some perhaps more than once.
+    touched: Vec<RootPath>,
     noticed: Cell<Noticed>,
 }
 
@@ -174,7 +175,7 @@ impl<'a> Copier<'a> {
             }
             let xattrs = Default::default();
             set(self.to, &path, &Entry { kind: Kind::Directory, mode, uid, gid, mtime: Timestamp::now(), xattrs })?;
-            self.touched.insert(path.clone());
+            self.touched.push(path.clone());
             self.fresh.insert(path);
         }
         Ok(())
@@ -247,7 +248,7 @@ impl<'a> Copier<'a> {
     pub fn write(&mut self, target: &RootPath, content: &mut dyn Read, entry: &Entry) -> Result<()> {
         self.guard(target)?;
         self.clear_of_directory(target)?;
-        self.touched.insert(target.clone());
+        self.touched.push(target.clone());
         let made = self.to.write_file(target, content, &self.stamped(entry))?;
         report(target, &made);
         Ok(())
@@ -284,7 +285,7 @@ impl<'a> Copier<'a> {
 
     /// What was written: files, directories whose attributes were set, and directories made on the way.
     pub fn into_touched(self) -> BTreeSet<RootPath> {
-        self.touched
+        self.touched.into_iter().collect()
     }
 
     fn contents(&mut self, source: &RootPath, target: &RootPath, filter: Filter<'_>) -> Result<()> {
@@ -347,7 +348,7 @@ impl<'a> Copier<'a> {
             Some(batch) => batch.add(name, entry),
             None => self.waiting.extend(Batch::new(folder, name, entry, &target)),
         }
-        self.touched.insert(target);
+        self.touched.push(target);
         self.waiting_files += 1;
         if self.waiting_files < WAITING { Ok(()) } else { self.write_waiting() }
     }
@@ -386,7 +387,7 @@ impl<'a> Copier<'a> {
             if self.onto == Onto::Fresh {
                 self.fresh.insert(target.clone());
             }
-            self.touched.insert(target);
+            self.touched.push(target);
         }
         Ok(())
     }
@@ -403,7 +404,7 @@ impl<'a> Copier<'a> {
 
     /// Copies it into a directory that is there, in place of what may stand there.
     fn place(&mut self, source: &RootPath, node: &Node, target: &RootPath) -> Result<()> {
-        self.touched.insert(target.clone());
+        self.touched.push(target.clone());
         match self.there.observe(target)? {
             Some(old) if old.inode == node.inode => return set(self.to, target, &self.stamped(&node.entry)),
             _ => self.clear_of_directory(target)?,
@@ -451,9 +452,9 @@ fn set(root: &Root, path: &RootPath, entry: &Entry) -> Result<()> {
 
 /// Removes what stands at `path`, whatever it is. Each path that goes is told: a later directory in its place may have the
 /// very inode number of the one that went, and would not look like another.
-pub(super) fn vacate(root: &Root, path: &RootPath, touched: &mut BTreeSet<RootPath>) -> Result<()> {
+pub(super) fn vacate(root: &Root, path: &RootPath, touched: &mut Vec<RootPath>) -> Result<()> {
     walk(root, path, |gone, _| {
-        touched.insert(gone.clone());
+        touched.push(gone.clone());
         Ok::<(), io::Error>(())
     })?;
     root.remove_tree(path)

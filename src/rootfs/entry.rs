@@ -1,6 +1,9 @@
 //! What stands at a path of the root: the attributes that an image can carry, and the identity that the disk gives them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use silt_watcher::Inode;
 
@@ -9,7 +12,65 @@ pub type ContentDigest = [u8; 32];
 
 /// Extended attributes that a layer carries: all of `user.*` and `security.capability`; no others (ACLs, SELinux labels
 /// and `trusted.*` belong to the machine, not to the image).
-pub type Xattrs = BTreeMap<Box<[u8]>, Box<[u8]>>;
+///
+/// Few files have any, so those that have none take no room for them.
+#[derive(Clone, Default)]
+pub struct Xattrs(Option<Box<Attributes>>);
+
+type Attributes = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+static NONE: Attributes = Attributes::new();
+
+impl Xattrs {
+    /// None.
+    pub fn new() -> Self {
+        Xattrs::default()
+    }
+}
+
+impl Deref for Xattrs {
+    type Target = Attributes;
+
+    fn deref(&self) -> &Attributes {
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for Xattrs {
+    fn deref_mut(&mut self) -> &mut Attributes {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl PartialEq for Xattrs {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Xattrs {}
+
+impl fmt::Debug for Xattrs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl FromIterator<(Box<[u8]>, Box<[u8]>)> for Xattrs {
+    fn from_iter<I: IntoIterator<Item = (Box<[u8]>, Box<[u8]>)>>(items: I) -> Self {
+        let attributes: Attributes = items.into_iter().collect();
+        Xattrs((!attributes.is_empty()).then(|| Box::new(attributes)))
+    }
+}
+
+impl<'a> IntoIterator for &'a Xattrs {
+    type Item = (&'a Box<[u8]>, &'a Box<[u8]>);
+    type IntoIter = btree_map::Iter<'a, Box<[u8]>, Box<[u8]>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
 
 /// A point in time: seconds since the epoch and nanoseconds below them (0 to 999,999,999).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,8 +143,8 @@ pub struct Entry {
 /// An entry as the disk holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// What an image would say.
-    pub entry: Entry,
+    /// What an image would say; records, comparisons and change sets of one path share it.
+    pub entry: Arc<Entry>,
     /// Which file it is.
     pub inode: Inode,
     /// How many names the file has, as `stat(2)` says; names outside the root count too.
@@ -93,6 +154,13 @@ pub struct Node {
     /// It stood in the root before the base image was unpacked; no layer has it unless the build writes it. Its content was
     /// not read: identity and `ctime` stand in for the digest.
     pub foreign: bool,
+}
+
+impl Node {
+    /// What an image would say, to change here alone.
+    pub fn entry_mut(&mut self) -> &mut Entry {
+        Arc::make_mut(&mut self.entry)
+    }
 }
 
 impl Entry {

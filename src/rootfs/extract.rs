@@ -4,7 +4,6 @@
 //! a name that climbs above it is refused. A member replaces what stands in its place, whole trees too; only directories
 //! merge. Directories that the archive does not name belong to root and have mode 0755.
 
-use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use super::archive::{self, Chunk, Member, Reader, What};
@@ -37,7 +36,7 @@ pub fn extract(
     path: &RootPath,
     tar: impl Read,
     owner: Owner,
-    touched: &mut BTreeSet<RootPath>,
+    touched: &mut Vec<RootPath>,
 ) -> std::result::Result<(), ExtractError> {
     let mut reader = Reader::new(tar);
     let mut extraction = Extraction { root, top: path, owner, directories: Vec::new(), touched };
@@ -71,7 +70,7 @@ struct Extraction<'a> {
     owner: Owner,
     /// Whose attributes are set at the end, when nothing in them changes any more.
     directories: Vec<(RootPath, Entry)>,
-    touched: &'a mut BTreeSet<RootPath>,
+    touched: &'a mut Vec<RootPath>,
 }
 
 impl Extraction<'_> {
@@ -100,7 +99,7 @@ impl Extraction<'_> {
             }
             What::New(entry) => self.make(&path, self.owned(entry), reader)?,
         }
-        self.touched.insert(path);
+        self.touched.push(path);
         Ok(())
     }
 
@@ -161,7 +160,7 @@ impl Extraction<'_> {
                 continue;
             }
             let next = at.join_name(&part);
-            let link = match self.root.observe(&self.top.join(&next))?.map(|node| node.entry.kind) {
+            let link = match self.root.observe(&self.top.join(&next))?.map(|node| node.entry.kind.clone()) {
                 Some(Kind::Symlink(link)) if last == Last::Follow || !todo.is_empty() => link,
                 _ => {
                     at = next;
@@ -253,6 +252,7 @@ impl<R: Read> Read for Contents<'_, R> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
     use std::os::unix::fs::MetadataExt;
 
@@ -268,11 +268,11 @@ mod tests {
         let outside = fixture.outside();
         fixture.root.create_dir_all(&path("t/d"), 0o755, 0, 0).expect("mkdir");
         let _ = std::os::unix::fs::symlink(&outside, fixture.on_disk("t/out"));
-        let mut touched = Told::new();
+        let mut touched = Vec::new();
         let result = extract(&fixture.root, &path("t"), &layer.bytes()[..], Owner::Kept, &mut touched);
         fixture.assert_outside_untouched();
         assert!(touched.iter().all(|told| told.is_at_or_below(&path("t"))), "{touched:?}");
-        (touched, result)
+        (touched.into_iter().collect(), result)
     }
 
     fn check(layer: &Layer, told: &[&str]) -> Fixture {

@@ -81,7 +81,7 @@ pub(super) fn assert_agrees(root: &Root, tree: &Tree) {
 
 fn expected(root: &Root, path: &RootPath, mut node: Node, recorded: &Node) -> Node {
     node.foreign = recorded.foreign;
-    if let (false, Kind::File { digest, .. }) = (recorded.foreign, &mut node.entry.kind) {
+    if let (false, Kind::File { digest, .. }) = (recorded.foreign, &mut node.entry_mut().kind) {
         *digest = Some(root.digest(path).expect("a digest"));
     }
     node

@@ -38,7 +38,7 @@ pub(super) fn file(
     let mut file = create(parent, name, entry)?;
     let digest = fill(&mut file)?;
     let mut made = finish(&file, entry)?;
-    if let Kind::File { digest: known, .. } = &mut made.node.entry.kind {
+    if let Kind::File { digest: known, .. } = &mut made.node.entry_mut().kind {
         *known = Some(digest);
     }
     Ok(made)
@@ -53,8 +53,7 @@ pub(super) fn create(parent: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Resu
 /// Gives a file that was made with its content the attributes of `entry`.
 pub(super) fn finish(file: &File, entry: &Entry) -> Result<Made> {
     let (stat, lost) = settle(file.as_fd(), entry)?;
-    let mut node = node(&stat, None, Default::default());
-    node.entry.xattrs = stored(entry, &lost);
+    let node = node(&stat, None, stored(entry, &lost));
     Ok(Made { node, lost })
 }
 
@@ -150,8 +149,7 @@ pub(super) fn touch(parent: BorrowedFd<'_>, name: &[u8], mtime: Timestamp) -> Re
 pub(super) fn replace_attributes(fd: BorrowedFd<'_>, entry: &Entry) -> Result<Made> {
     xattr::remove_others(fd, &entry.xattrs)?;
     let (stat, lost) = settle(fd, entry)?;
-    let mut node = node(&stat, None, Default::default());
-    node.entry.xattrs = stored(entry, &lost);
+    let node = node(&stat, None, stored(entry, &lost));
     Ok(Made { node, lost })
 }
 

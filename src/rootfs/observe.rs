@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
@@ -133,7 +134,7 @@ pub(super) fn node(stat: &Statx, link: Option<Vec<u8>>, xattrs: Xattrs) -> Node 
         xattrs,
     };
     let inode = Inode { dev: device(stat), ino: stat.stx_ino };
-    Node { entry, inode, nlink: stat.stx_nlink, ctime: timestamp(stat.stx_ctime), foreign: false }
+    Node { entry: Arc::new(entry), inode, nlink: stat.stx_nlink, ctime: timestamp(stat.stx_ctime), foreign: false }
 }
 
 fn kind(stat: &Statx, link: Option<Vec<u8>>) -> Kind {

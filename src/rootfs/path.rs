@@ -41,6 +41,15 @@ impl RootPath {
         Some(RootPath(Arc::from(parts.join(&b'/'))))
     }
 
+    /// The same of bytes that are shared if they are clean already.
+    pub fn shared(path: &Arc<[u8]>) -> Option<Self> {
+        let is_clean = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && !part.contains(&0);
+        match path.is_empty() || path.split(|b| *b == b'/').all(is_clean) {
+            true => Some(RootPath(Arc::clone(path))),
+            false => RootPath::clean(path),
+        }
+    }
+
     /// This path with `name`, one component, appended. `name` must not be empty, `.`, `..`, or contain `/` or NUL.
     pub fn join_name(&self, name: &[u8]) -> Self {
         debug_assert!(!name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/') && !name.contains(&0));
@@ -130,6 +139,12 @@ impl RootPath {
     }
 }
 
+impl From<RootPath> for Arc<[u8]> {
+    fn from(path: RootPath) -> Self {
+        path.0
+    }
+}
+
 /// By its bytes, which order and hash as the path does.
 impl Borrow<[u8]> for RootPath {
     fn borrow(&self) -> &[u8] {
@@ -166,6 +181,10 @@ mod tests {
         check("/a//b/./c/../d/", "a/b/d");
         check("..", "");
         assert!(RootPath::clean("a\0b").is_none());
+        for path in ["", "a", "a/b", ".a/..b", "/", "/a", "a/", "a//b", ".", "a/..", "a\0b", "../b"] {
+            let bytes = Arc::from(path.as_bytes());
+            assert_eq!(RootPath::shared(&bytes), RootPath::clean(path), "{path:?}");
+        }
     }
 
     #[test]

@@ -166,7 +166,7 @@ mod tests {
     fn node() -> Node {
         let mtime = Timestamp::default();
         let entry = Entry { kind: Kind::Directory, mode: 0o755, uid: 0, gid: 0, mtime, xattrs: Xattrs::new() };
-        Node { entry, inode: Inode { dev: 1, ino: 1 }, nlink: 1, ctime: mtime, foreign: false }
+        Node { entry: entry.into(), inode: Inode { dev: 1, ino: 1 }, nlink: 1, ctime: mtime, foreign: false }
     }
 
     fn check(of: &str, expected: &[&str]) {

@@ -3,16 +3,52 @@
 //! It is filled from what unpacking wrote and then follows each diff, so it never needs a walk of its own. What it says of
 //! a path that no diff looked at is what the disk held when it was last looked at.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::borrow::Borrow;
+use std::collections::{BTreeSet, HashMap};
 
 use silt_watcher::{Directories, Inode};
 
-use super::changes::Change;
 use super::diff::Diff;
 use crate::rootfs::{ContentDigest, Kind, Node, RootPath, Timestamp, Tree};
 
 /// Digests of file contents by path, as learned while a layer was written: one for each file that is `Put`.
-pub type Contents = BTreeMap<RootPath, ContentDigest>;
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents(Vec<(RootPath, ContentDigest)>);
+
+impl Contents {
+    /// Of nothing.
+    pub fn new() -> Self {
+        Contents::default()
+    }
+
+    /// Notes the digest of `path`, which is cheap where paths come in their order.
+    pub fn insert(&mut self, path: RootPath, digest: ContentDigest) {
+        match self.0.last() {
+            Some((last, _)) if *last >= path => match self.place(&path) {
+                Ok(at) => self.0[at].1 = digest,
+                Err(at) => self.0.insert(at, (path, digest)),
+            },
+            _ => self.0.push((path, digest)),
+        }
+    }
+
+    /// What is known of the content at `path`.
+    pub fn get(&self, path: &RootPath) -> Option<&ContentDigest> {
+        self.place(path).ok().map(|at| &self.0[at].1)
+    }
+
+    fn place(&self, path: &RootPath) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&path, |(known, _)| known)
+    }
+}
+
+impl FromIterator<(RootPath, ContentDigest)> for Contents {
+    fn from_iter<I: IntoIterator<Item = (RootPath, ContentDigest)>>(items: I) -> Self {
+        let mut contents = Contents::new();
+        items.into_iter().for_each(|(path, digest)| contents.insert(path, digest));
+        contents
+    }
+}
 
 /// The record: a tree and, for each inode in it, its names.
 #[derive(Clone, Debug, Default)]
@@ -93,14 +129,20 @@ impl Baseline {
 
     /// Follows `diff`, so that the record says of each path that was looked at what the disk holds. `contents` are the
     /// digests of the files that it puts; a file without one is later told by inode and `ctime` alone.
-    pub fn apply(&mut self, diff: Diff, contents: &Contents) {
-        let Diff { changes, learned, .. } = diff;
+    pub fn apply(&mut self, diff: Diff, contents: impl Borrow<Contents>) {
+        let Diff { changes, mut learned, .. } = diff;
+        // Nothing but the links of the changes is needed, and what they share with what is learned can then be changed in place.
+        let links = changes.into_links();
+        for (path, node) in &mut learned {
+            if let Some(node) = node {
+                fill_digest(node, contents.borrow().get(links.get(path).unwrap_or(path)).copied());
+            }
+        }
+        drop((contents, links));
+        self.names.reserve(learned.len().saturating_sub(self.names.len()));
         for (path, node) in learned {
             match node {
-                Some(mut node) => {
-                    fill_digest(&mut node, digest_of(&path, &changes, contents));
-                    self.set(path, node);
-                }
+                Some(node) => self.set(path, node),
                 None => self.forget(&path),
             }
         }
@@ -169,15 +211,9 @@ impl Directories for Baseline {
     }
 }
 
-fn digest_of(path: &RootPath, changes: &super::ChangeSet, contents: &Contents) -> Option<ContentDigest> {
-    match changes.get(path)? {
-        Change::Link(first) => contents.get(first).copied(),
-        _ => contents.get(path).copied(),
-    }
-}
-
 fn fill_digest(node: &mut Node, learned: Option<ContentDigest>) {
-    if let (Kind::File { digest, .. }, Some(learned)) = (&mut node.entry.kind, learned) {
-        *digest = Some(learned);
+    let is_new = matches!(node.entry.kind, Kind::File { digest, .. } if learned.is_some() && digest != learned);
+    if let (true, Kind::File { digest, .. }) = (is_new, &mut node.entry_mut().kind) {
+        *digest = learned;
     }
 }

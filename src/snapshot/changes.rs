@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
+use std::sync::Arc;
 
 use crate::rootfs::{Entry, RootPath};
 
@@ -9,7 +10,7 @@ use crate::rootfs::{Entry, RootPath};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It becomes this, whatever it was. The content of a file is on disk; where the digest is there, it must match.
-    Put(Entry),
+    Put(Arc<Entry>),
     /// It becomes another name of the file that is `Put` at this path, which sorts before it.
     Link(RootPath),
     /// It and everything below it goes. Only the top-most path of what goes is named.
@@ -69,6 +70,15 @@ impl ChangeSet {
         left
     }
 
+    /// Each path that becomes another name of a file, and the first name of that.
+    pub(super) fn into_links(self) -> BTreeMap<RootPath, RootPath> {
+        let link = |(path, change)| match change {
+            Change::Link(first) => Some((path, first)),
+            _ => None,
+        };
+        self.0.into_iter().filter_map(link).collect()
+    }
+
     /// Notes a change; a later one for the same path replaces it.
     pub(super) fn insert(&mut self, path: RootPath, change: Change) {
         self.0.insert(path, change);
@@ -101,7 +111,8 @@ mod tests {
 
     fn put() -> Change {
         let kind = Kind::File { size: 1, digest: None };
-        Change::Put(Entry { kind, mode: 0o644, uid: 0, gid: 0, mtime: Timestamp::default(), xattrs: Xattrs::new() })
+        let mtime = Timestamp::default();
+        Change::Put(Arc::new(Entry { kind, mode: 0o644, uid: 0, gid: 0, mtime, xattrs: Xattrs::new() }))
     }
 
     #[test]

@@ -4,15 +4,21 @@
 //! those of the base. Foreign nodes (never in a layer) are told by inode and ctime; the build writes them when either
 //! moved, or when something below them changes.
 
-use std::collections::HashSet;
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use silt_watcher::Inode;
 
-use super::groups::{Group, groups};
+use super::groups::{self, Group};
 use super::survey::{Seen, survey};
 use super::{Baseline, Candidates, Change, ChangeSet, content};
 use crate::rootfs::{ContentDigest, Entry, Kind, Node, Root, RootPath, Timestamp};
+use crate::sys;
+
+/// From so many paths on it is worth to look for free memory.
+const MANY: usize = 10_000;
 
 /// The outcome of [`diff`].
 #[derive(Debug)]
@@ -26,7 +32,7 @@ pub struct Diff {
     /// How many bytes of file contents were read to compare them.
     pub read_bytes: u64,
     /// What the disk holds where it is not what the record says, changes included; `None` where nothing is.
-    pub(super) learned: Vec<(RootPath, Option<Node>)>,
+    pub(super) learned: Seen,
 }
 
 impl Diff {
@@ -39,33 +45,45 @@ impl Diff {
 
 /// Compares what `look_at` asks for with `baseline`. Nothing may write below the root meanwhile: a file that vanishes or
 /// changes is an error that names it. So is a real file whose name a layer reserves (`.wh.*`).
-pub fn diff(root: &Root, baseline: &Baseline, look_at: &Candidates) -> Result<Diff> {
+/// What is given away of `look_at` is dropped on the way.
+pub fn diff(root: &Root, baseline: &Baseline, look_at: impl Borrow<Candidates>) -> Result<Diff> {
     let (seen, stats) = survey(root, baseline, look_at)?;
-    let mut judge = Judge {
-        root,
-        baseline,
-        changes: ChangeSet::default(),
-        sockets: Vec::new(),
-        contents: Vec::new(),
-        read_bytes: 0,
-    };
+    give_back(&seen);
+    let mut judge =
+        Judge { root, baseline, changes: Vec::new(), sockets: Vec::new(), contents: Vec::new(), read_bytes: 0 };
     judge.directories(&seen);
-    for group in groups(&seen) {
+    let found = groups::files(&seen);
+    for group in groups::groups(&found) {
         judge.group(&group, &seen)?;
     }
+    drop(found);
     judge.removals(&seen);
-    judge.foreign_parents(&seen);
-    refuse_reserved_names(&judge.changes)?;
+    // Collected at once, and in order, they take little more than half the room.
+    judge.changes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let mut changes: ChangeSet = std::mem::take(&mut judge.changes).into_iter().collect();
+    for (path, entry) in judge.foreign_parents(&changes, &seen) {
+        changes.insert(path, Change::Put(entry));
+    }
+    refuse_reserved_names(&changes)?;
     judge.sockets.sort();
-    let Judge { changes, sockets, contents, read_bytes, .. } = judge;
+    let Judge { sockets, contents, read_bytes, .. } = judge;
     let learned = learn(seen, baseline, &changes, contents);
+    give_back(&learned);
     Ok(Diff { changes, sockets, stats, read_bytes, learned })
+}
+
+/// Gives back what a look at many paths left free, before more is built from it.
+fn give_back(seen: &Seen) {
+    if seen.len() > MANY {
+        sys::release_memory();
+    }
 }
 
 struct Judge<'a> {
     root: &'a Root,
     baseline: &'a Baseline,
-    changes: ChangeSet,
+    /// One for each path.
+    changes: Vec<(RootPath, Change)>,
     sockets: Vec<RootPath>,
     /// Digests of what had to be read.
     contents: Vec<(RootPath, ContentDigest)>,
@@ -81,7 +99,7 @@ impl Judge<'_> {
         for (path, node) in seen {
             let Some(node) = node.as_ref().filter(|node| node.entry.is_directory()) else { continue };
             if self.is_directory_changed(path, node) {
-                self.changes.insert(path.clone(), Change::Put(node.entry.clone()));
+                self.changes.push((path.clone(), Change::Put(Arc::clone(&node.entry))));
             }
         }
     }
@@ -150,14 +168,14 @@ impl Judge<'_> {
     /// All names of the group change: the first is the file, the others are links to it.
     fn put(&mut self, group: &Group<'_>, content: Option<ContentDigest>) {
         let (first, node) = group.first();
-        let mut entry = node.entry.clone();
-        if let (Kind::File { digest, .. }, Some(content)) = (&mut entry.kind, content) {
-            *digest = Some(content);
+        let mut entry = Arc::clone(&node.entry);
+        if let Some(content) = content {
+            set_digest(&mut entry, Some(content));
             self.contents.extend(group.names.iter().map(|(path, _)| ((*path).clone(), content)));
         }
-        self.changes.insert(first.clone(), Change::Put(entry));
+        self.changes.push((first.clone(), Change::Put(entry)));
         for (path, _) in &group.names[1..] {
-            self.changes.insert((*path).clone(), Change::Link(first.clone()));
+            self.changes.push(((*path).clone(), Change::Link(first.clone())));
         }
     }
 
@@ -168,7 +186,7 @@ impl Judge<'_> {
             let stays = node.as_ref().is_some_and(|node| node.entry.kind != Kind::Socket);
             let parent_stays = path.parent().is_some_and(|parent| is_directory(seen, &parent));
             if !stays && parent_stays && self.is_in_image(path) {
-                self.changes.insert(path.clone(), Change::Remove);
+                self.changes.push((path.clone(), Change::Remove));
             }
         }
     }
@@ -180,10 +198,10 @@ impl Judge<'_> {
     }
 
     /// A layer brings the parents of what it changes; foreign ones become part of the image thereby.
-    fn foreign_parents(&mut self, seen: &Seen) {
+    fn foreign_parents(&self, changes: &ChangeSet, seen: &Seen) -> Vec<(RootPath, Arc<Entry>)> {
         let mut done: HashSet<RootPath> = HashSet::new();
-        let mut found: Vec<(RootPath, Entry)> = Vec::new();
-        for (path, _) in &self.changes {
+        let mut found: Vec<(RootPath, Arc<Entry>)> = Vec::new();
+        for (path, _) in changes {
             for parent in path.ancestors().filter(|parent| !parent.is_root()) {
                 if !done.insert(parent.clone()) {
                     break;
@@ -195,9 +213,7 @@ impl Judge<'_> {
                 }
             }
         }
-        for (path, entry) in found {
-            self.changes.insert(path, Change::Put(entry));
-        }
+        found
     }
 }
 
@@ -241,28 +257,31 @@ fn refuse_reserved_names(changes: &ChangeSet) -> Result<()> {
 }
 
 /// What was seen where it is not what is recorded, with the digests that are known.
-fn learn(
-    seen: Seen,
-    baseline: &Baseline,
-    changes: &ChangeSet,
-    contents: Vec<(RootPath, ContentDigest)>,
-) -> Vec<(RootPath, Option<Node>)> {
-    let contents: std::collections::HashMap<RootPath, ContentDigest> = contents.into_iter().collect();
-    let learned = seen.into_iter().map(|(path, node)| {
-        let changed = changes.get(&path).is_some_and(|change| *change != Change::Remove);
-        let old = baseline.tree().get(&path).filter(|_| !changed);
-        let node = node.map(|node| complete(node, old, contents.get(&path).copied()));
-        (path, node)
+fn learn(mut seen: Seen, baseline: &Baseline, changes: &ChangeSet, contents: Vec<(RootPath, ContentDigest)>) -> Seen {
+    let contents: HashMap<RootPath, ContentDigest> = contents.into_iter().collect();
+    seen.retain(|path, node| {
+        let recorded = baseline.tree().get(path);
+        if let Some(node) = node {
+            let changed = changes.get(path).is_some_and(|change| *change != Change::Remove);
+            complete(node, recorded.filter(|_| !changed), contents.get(path).copied());
+        }
+        node.as_ref() != recorded
     });
-    learned.filter(|(path, node)| node.as_ref() != baseline.tree().get(path)).collect()
+    seen
 }
 
-/// `node` with what the disk does not say: an unchanged one keeps its digest and where it came from.
-fn complete(mut node: Node, unchanged: Option<&Node>, content: Option<ContentDigest>) -> Node {
+/// Gives `node` what the disk does not say: an unchanged one keeps its digest and where it came from.
+fn complete(node: &mut Node, unchanged: Option<&Node>, content: Option<ContentDigest>) {
     let recorded = unchanged.and_then(|old| digest_of(&old.entry));
-    if let Kind::File { digest, .. } = &mut node.entry.kind {
-        *digest = content.or(recorded);
-    }
+    set_digest(&mut node.entry, content.or(recorded));
     node.foreign = unchanged.is_some_and(|old| old.foreign);
-    node
+}
+
+/// Says what the content of a file is, in a copy of what others share.
+fn set_digest(entry: &mut Arc<Entry>, content: Option<ContentDigest>) {
+    if digest_of(entry) != content
+        && let Kind::File { digest, .. } = &mut Arc::make_mut(entry).kind
+    {
+        *digest = content;
+    }
 }

@@ -14,19 +14,17 @@ pub(super) struct Group<'a> {
     pub(super) names: Vec<(&'a RootPath, &'a Node)>,
 }
 
-/// All that was seen and is no directory, by inode.
-pub(super) fn groups(seen: &Seen) -> Vec<Group<'_>> {
-    let mut found: Vec<(Inode, &RootPath, &Node)> = seen
-        .iter()
-        .filter_map(|(path, node)| Some((path, node.as_ref()?)))
-        .filter(|(_, node)| !node.entry.is_directory())
-        .map(|(path, node)| (node.inode, path, node))
-        .collect();
-    found.sort_by_key(|(inode, path, _)| (*inode, *path));
+/// All that was seen and is no directory: names of one inode together, in byte order.
+pub(super) fn files(seen: &Seen) -> Vec<(&RootPath, &Node)> {
+    let standing = seen.iter().filter_map(|(path, node)| Some((path, node.as_ref()?)));
+    let mut found: Vec<_> = standing.filter(|(_, node)| !node.entry.is_directory()).collect();
+    found.sort_unstable_by_key(|(path, node)| (node.inode, *path));
     found
-        .chunk_by(|a, b| a.0 == b.0)
-        .map(|chunk| Group { names: chunk.iter().map(|(_, path, node)| (*path, *node)).collect() })
-        .collect()
+}
+
+/// The same by inode.
+pub(super) fn groups<'a>(files: &[(&'a RootPath, &'a Node)]) -> impl Iterator<Item = Group<'a>> {
+    files.chunk_by(|(_, a), (_, b)| a.inode == b.inode).map(|chunk| Group { names: chunk.to_vec() })
 }
 
 impl<'a> Group<'a> {

@@ -4,6 +4,7 @@
 //! what the record and the disk hold below a directory that came, went or was replaced. A protected path is only asked
 //! for its inode: a hard link there may have changed a file of the image.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context, Result, bail};
@@ -38,7 +39,7 @@ enum Reach {
 }
 
 /// Observes all that `look_at` asks for and what follows from it; returns it with the number of paths stat-ed.
-pub(super) fn survey(root: &Root, baseline: &Baseline, look_at: &Candidates) -> Result<(Seen, u64)> {
+pub(super) fn survey(root: &Root, baseline: &Baseline, look_at: impl Borrow<Candidates>) -> Result<(Seen, u64)> {
     let mut survey = Survey {
         root,
         cursor: Cursor::new(root),
@@ -48,10 +49,11 @@ pub(super) fn survey(root: &Root, baseline: &Baseline, look_at: &Candidates) -> 
         queue: Vec::new(),
         stats: 0,
     };
-    match look_at {
+    match look_at.borrow() {
         Candidates::Everything => survey.queue.push((RootPath::root(), Reach::Tree)),
         Candidates::Only(nominated) => survey.nominate(nominated)?,
     }
+    drop(look_at);
     while let Some((path, reach)) = survey.queue.pop() {
         survey.look(path, reach)?;
     }
@@ -70,7 +72,7 @@ impl Survey<'_> {
 
     fn nominate_paths(&mut self, paths: &PathSet, reach: Reach) -> Result<()> {
         for bytes in paths {
-            let path = RootPath::clean(bytes)
+            let path = RootPath::shared(bytes)
                 .with_context(|| format!("the candidate {:?} is no path", String::from_utf8_lossy(bytes)))?;
             self.queue.push((path, reach));
         }

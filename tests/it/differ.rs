@@ -85,8 +85,8 @@ fn cover(replay: &Replay, seed: u64) -> Nominated {
             _ => true,
         };
         match random.below(10) {
-            0 => nominated.trees.insert(path.as_bytes().to_vec()),
-            _ if touched => nominated.paths.insert(path.as_bytes().to_vec()),
+            0 => nominated.trees.insert(path.clone().into()),
+            _ if touched => nominated.paths.insert(path.clone().into()),
             _ => false,
         };
     }

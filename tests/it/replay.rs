@@ -176,7 +176,7 @@ fn by_path(tree: &Tree) -> BTreeMap<RootPath, silt::rootfs::Node> {
 fn walked(root: &Root) -> Baseline {
     let nodes = scan(root).expect("scan").into_iter().map(|(path, mut node)| {
         node.foreign = false;
-        if let Kind::File { digest, .. } = &mut node.entry.kind {
+        if let Kind::File { digest, .. } = &mut node.entry_mut().kind {
             *digest = Some(root.digest(&path).expect("digest"));
         }
         (path, node)
@@ -195,7 +195,7 @@ fn walked_beside(root: &Root, recorded: &Tree) -> Baseline {
 
 fn make_foreign(node: &mut Node) {
     node.foreign = true;
-    if let Kind::File { digest, .. } = &mut node.entry.kind {
+    if let Kind::File { digest, .. } = &mut node.entry_mut().kind {
         *digest = None;
     }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::executor::{Build, Running, snapshot_ns};
+use crate::support::executor::{Build, EXECUTOR, Running, snapshot_ns};
 use crate::support::memory::MemoryLimit;
 use crate::support::registry::Registry;
-use crate::support::{Machine, bases, image};
+use crate::support::{Machine, bases, image, scratch};
 
 const MANY: usize = 200_000;
 const FEW: usize = 20_000;
@@ -40,7 +40,11 @@ fn least(steps: &[Value], cost: impl Fn(&Value) -> u64) -> u64 {
 
 #[test]
 fn a_step_that_touches_one_file_costs_the_same_in_any_tree() {
-    let by_events = build(MANY, "events", EQUAL_STEPS).succeed().steps("RUN");
+    let many = build(MANY, "events", EQUAL_STEPS).succeed();
+    let by_events = many.steps("RUN");
+    assert_little_memory(&many.timings(), "the base");
+    assert_little_memory(&copied(&many.root()), "the context");
+    drop(many);
     let by_walk = build(MANY, "full", 2).succeed().steps("RUN");
     let in_few = build(FEW, "events", EQUAL_STEPS).succeed().steps("RUN");
     assert_eq!((by_events.len(), by_walk.len(), in_few.len()), (EQUAL_STEPS, 2, EQUAL_STEPS));
@@ -56,6 +60,26 @@ fn a_step_that_touches_one_file_costs_the_same_in_any_tree() {
     let (many, few) = (least(&by_events, processor), least(&in_few, processor));
     assert!(many < 10_000_000, "{many} ns of processor time in a tree of {MANY}");
     assert!(many * 2 <= few * 3, "{many} ns of processor time in a tree of {MANY}, {few} ns in one of {FEW}");
+}
+
+/// The timings of a build that copies `/files` of the directory `context`.
+fn copied(context: &Path) -> Value {
+    let dir = scratch();
+    fs::write(dir.path().join("Dockerfile"), "FROM scratch\nCOPY files /files\n").unwrap();
+    let mut command = Command::new(EXECUTOR);
+    command.arg("--no-push").env("BENCHMARK_FILE", dir.path().join("timings"));
+    for (name, value) in [("dockerfile", dir.path().join("Dockerfile")), ("context", context.to_owned())] {
+        command.arg(format!("--{name}={}", value.display()));
+    }
+    let output = command.arg(format!("--build-root={}/build", dir.path().display())).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(&fs::read_to_string(dir.path().join("timings")).unwrap()).unwrap()
+}
+
+/// What is known of so many files must leave room in a small pod.
+fn assert_little_memory(timings: &Value, place: &str) {
+    let peak = timings["totals"]["peak_rss_bytes"].as_u64().unwrap();
+    assert!((10_000_000..=100_000_000).contains(&peak), "{peak} bytes resident with {MANY} files in {place}");
 }
 
 /// What a pod without privileges gets.

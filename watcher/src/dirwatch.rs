@@ -232,6 +232,6 @@ mod tests {
         recorder.start().unwrap();
         fs::write(&other, "").unwrap();
         let Recording::Partial(nominated) = recorder.take(&known) else { panic!("lost again") };
-        assert_eq!(nominated.paths.into_iter().collect::<Vec<_>>(), [b"".to_vec(), b"other".to_vec()]);
+        assert_eq!(nominated.paths, [b"".as_slice().into(), b"other".as_slice().into()].into());
     }
 }

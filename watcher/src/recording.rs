@@ -4,11 +4,13 @@
 //! each path with its own record of the tree.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use crate::Inode;
 
 /// Paths relative to the watched root: bytes, clean, no leading slash; the empty path is the root itself.
-pub type PathSet = BTreeSet<Vec<u8>>;
+/// The bytes are shared with whoever keeps them.
+pub type PathSet = BTreeSet<Arc<[u8]>>;
 
 /// Where the caller's record of the tree, as it stood when the recording started, has a directory.
 ///

@@ -6,6 +6,7 @@
 //! by inode, where events tell them (inotify's do not). A directory has one name, so directories need no such care.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::inode::Inode;
 use crate::recording::{Directories, Lost, Nominated};
@@ -33,14 +34,14 @@ pub fn resolve<O: Object>(
 /// Nominates the names seen in the directory at `path`.
 fn nominate(nominated: &mut Nominated, path: &[u8], names: &HashMap<Box<[u8]>, Seen>) {
     for (name, seen) in names {
-        let full = join(path, name);
+        let full: Arc<[u8]> = join(path, name).into();
         if *seen == Seen::Tree {
             nominated.trees.insert(full.clone());
         }
         nominated.paths.insert(full);
     }
     if names.values().any(|seen| *seen >= Seen::Entry) {
-        nominated.paths.insert(path.to_vec());
+        nominated.paths.insert(path.into());
     }
 }
 

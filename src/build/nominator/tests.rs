@@ -21,7 +21,7 @@ impl Scene {
         let root = Root::open(&dir.path().join("root")).expect("root");
         let mut baseline = Baseline::default();
         let first = diff(&root, &baseline, &Candidates::Everything).expect("diff");
-        baseline.apply(first, &Default::default());
+        baseline.apply(first, crate::snapshot::Contents::default());
         Scene { dir, root, baseline }
     }
 

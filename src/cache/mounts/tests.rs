@@ -40,7 +40,7 @@ fn shown(tree: &Tree) -> Vec<String> {
             crate::rootfs::Kind::File { size, .. } => format!("file of {size}"),
             kind => format!("{kind:?}"),
         };
-        let crate::rootfs::Entry { mode, uid, gid, mtime, xattrs, .. } = &node.entry;
+        let crate::rootfs::Entry { mode, uid, gid, mtime, xattrs, .. } = &*node.entry;
         let time = if path.is_root() { None } else { Some(mtime) };
         format!("{path} {kind} {mode:o} {uid}:{gid} {time:?} {xattrs:?} {:?}", first(node))
     };

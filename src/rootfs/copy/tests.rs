@@ -86,7 +86,7 @@ fn many() -> (tempfile::TempDir, Root) {
 fn all_of(root: &Root) -> Vec<(RootPath, Entry)> {
     let mut found = Vec::new();
     walk(root, &RootPath::root(), |path, node| {
-        let mut entry = node.entry;
+        let mut entry = Entry::clone(&node.entry);
         if let Kind::File { digest, .. } = &mut entry.kind {
             *digest = Some(root.digest(path)?);
         }

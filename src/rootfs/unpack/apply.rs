@@ -139,7 +139,7 @@ impl Unpacker<'_> {
     }
 
     fn record_directory(&mut self, path: &RootPath, entry: &Entry, mut made: Made) {
-        made.node.entry.mtime = entry.mtime;
+        made.node.entry_mut().mtime = entry.mtime;
         self.record(path, made);
     }
 

@@ -1,6 +1,7 @@
 //! The end: times of directories, which everything made in them moved on, and identities that later entries changed.
 
 use std::io;
+use std::sync::Arc;
 
 use super::{UnpackError, Unpacker};
 use crate::rootfs::error::failed;
@@ -58,9 +59,11 @@ impl Unpacker<'_> {
             touch(parent, name, recorded.entry.mtime).map_err(|e| failed("utimensat", path, e))?;
         }
         let seen = node(&stat_at(parent, name).map_err(|e| failed("statx", path, e))?, None, Default::default());
-        let Entry { mode, uid, gid, mtime, .. } = seen.entry;
-        let kept = &recorded.entry;
-        let entry = Entry { kind: kept.kind.clone(), mode, uid, gid, mtime, xattrs: kept.xattrs.clone() };
+        let Entry { mode, uid, gid, mtime, .. } = *seen.entry;
+        let mut entry = Arc::clone(&recorded.entry);
+        if (entry.mode, entry.uid, entry.gid, entry.mtime) != (mode, uid, gid, mtime) {
+            entry = Arc::new(Entry { mode, uid, gid, mtime, ..Entry::clone(&entry) });
+        }
         *recorded = Node { entry, foreign: recorded.foreign, ..seen };
         Ok(())
     }

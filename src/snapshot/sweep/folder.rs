@@ -145,10 +145,10 @@ impl Findings {
     }
 
     fn add(&mut self, path: &RootPath) {
-        self.swept.nominated.paths.insert(path.as_bytes().to_vec());
+        self.swept.nominated.paths.insert(path.clone().into());
     }
 
     fn add_tree(&mut self, path: &RootPath) {
-        self.swept.nominated.trees.insert(path.as_bytes().to_vec());
+        self.swept.nominated.trees.insert(path.clone().into());
     }
 }

@@ -2,6 +2,7 @@
 //! after the differ has learned, the next sweep nominates nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::*;
 use crate::snapshot::tests::{Fixture, contents, path, recorded};
@@ -20,7 +21,7 @@ fn nominated(fixture: &Fixture, guard: &Guard, options: &SweepOptions) -> Nomina
 }
 
 fn render(nominated: &Nominated) -> Vec<String> {
-    let text = |path: &Vec<u8>| String::from_utf8_lossy(path).into_owned();
+    let text = |path: &Arc<[u8]>| String::from_utf8_lossy(path).into_owned();
     let trees = nominated.trees.iter().map(|path| text(path) + "/");
     let all: BTreeSet<String> = nominated.paths.iter().map(text).chain(trees).collect();
     all.into_iter().collect()
@@ -38,7 +39,7 @@ fn check(before: &str, step: &str, expected: &[&str]) {
     let first = nominated(&fixture, &started, &options);
     assert_eq!(render(&first), expected, "{before}; {step}");
 
-    let found = diff(&fixture.root, &fixture.baseline, &Candidates::Only(first)).expect("diff");
+    let found = diff(&fixture.root, &fixture.baseline, Candidates::Only(first)).expect("diff");
     let all = diff(&fixture.root, &fixture.baseline, &Candidates::Everything).expect("diff");
     assert_eq!(found.changes, all.changes, "{before}; {step}");
     let contents = contents(&fixture.root, &found.changes);
@@ -191,7 +192,7 @@ fn the_rule_of_the_clock_is_needed_where_ticks_are_long() {
         write(b"2");
         let options = SweepOptions { racy, tick, ..SweepOptions::default() };
         let swept = sweep(&fixture.root, &baseline, &guard, &options).expect("sweep");
-        let found = diff(&fixture.root, &baseline, &Candidates::Only(swept.nominated)).expect("diff");
+        let found = diff(&fixture.root, &baseline, Candidates::Only(swept.nominated)).expect("diff");
         found.changes.get(&path("f")).is_none()
     };
     // Nearly always both writes are in one tick.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow};
 
 use crate::dockerfile;
 use crate::plan::Compat;
-use crate::rootfs::{Copier, Onto, Root, RootPath, Stamp};
+use crate::rootfs::{Copier, Entry, Onto, Root, RootPath, Stamp};
 use crate::steps::run::{Access, After, Isolation, What};
 use crate::steps::source::{Found, find_one};
 use crate::steps::{Sources, Tree, transfer};
@@ -48,7 +48,7 @@ pub(super) fn copy(tree: &Tree<'_>, found: &Found, place: &Path) -> Result<()> {
     let filter = |path: &RootPath, is_directory| tree.selection(path, is_directory);
     copier.copy(&found.path, &target, &filter).context("copy what a mount shows")?;
     if found.node.entry.is_directory() {
-        let mut entry = found.node.entry.clone();
+        let mut entry = Entry::clone(&found.node.entry);
         if let Tree::Context { .. } = tree {
             (entry.uid, entry.gid) = (0, 0);
         }

@@ -191,7 +191,7 @@ fn shape(node: Option<&Node>) -> Option<Node> {
     let mut node = node?.clone();
     (node.ctime, node.nlink) = Default::default();
     if node.entry.is_directory() {
-        node.entry.mtime = Default::default();
+        node.entry_mut().mtime = Default::default();
     }
     Some(node)
 }

@@ -58,7 +58,7 @@ fn takes_continue_where_the_last_one_ended() {
     recorder.start().unwrap();
     for name in ["one", "two"] {
         fs::write(root.join(name), "x").unwrap();
-        let paths: Vec<_> = complete(recorder.take(&tree)).paths.into_iter().collect();
+        let paths = complete(recorder.take(&tree)).paths.into_iter().map(|path| path.to_vec()).collect::<Vec<_>>();
         assert_eq!(paths, [b"".to_vec(), name.as_bytes().to_vec()]);
     }
 }

@@ -114,7 +114,7 @@ fn files_in_a_subvolume_below_the_root_are_nominated() {
         act();
         let nominated = complete(recorder.take(&before));
         let expected: Vec<_> = expected.iter().map(|path| path.as_bytes().to_vec()).collect();
-        assert_eq!(nominated.paths.iter().cloned().collect::<Vec<_>>(), expected);
+        assert_eq!(nominated.paths.iter().map(|path| path.to_vec()).collect::<Vec<_>>(), expected);
         assert_eq!(before.missed(&Tree::walk(&root), &nominated), [""; 0]);
     };
     check(&mut recorder, &|| append(&root.join("sub/d/n")), &["sub/d/n"]);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use silt_watcher::{Directories, Inode, Lost, Nominated, Recorder, Recording};
 
@@ -77,7 +78,7 @@ impl Tree {
 
     /// Those at or below what `nominated` has: the ones that a caller has looked at.
     pub fn directories_in(&self, nominated: &Nominated) -> impl Iterator<Item = (&[u8], Inode)> + Clone {
-        self.directories().filter(|(path, _)| nominated.paths.contains(*path) || is_in_tree(path, nominated))
+        self.directories().filter(|(path, _)| nominated.paths.contains(&path[..]) || is_in_tree(path, nominated))
     }
 
     /// What a caller looks at if it is told `nominated`: also all names, before and after, of the inodes of these paths.
@@ -94,14 +95,14 @@ impl Tree {
         let mut changed = self.changed(after);
         changed.retain(|path| {
             let by_inode = self.entries.get(path).is_some_and(|entry| nominated.inodes.contains(&entry.inode));
-            !nominated.paths.contains(path) && !is_in_tree(path, nominated) && !by_inode
+            !nominated.paths.contains(&path[..]) && !is_in_tree(path, nominated) && !by_inode
         });
         changed.iter().map(|path| path.escape_ascii().to_string()).collect()
     }
 }
 
 fn is_in_tree(path: &[u8], nominated: &Nominated) -> bool {
-    let below = |tree: &Vec<u8>| path.strip_prefix(&tree[..]).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
+    let below = |tree: &Arc<[u8]>| path.strip_prefix(&tree[..]).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
     nominated.trees.iter().any(below)
 }
 

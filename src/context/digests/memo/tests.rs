@@ -23,7 +23,7 @@ fn node(ino: u64, ctime: i64) -> Node {
     let at = |sec| Timestamp { sec, nsec: 5 };
     let kind = Kind::File { size: ino + 1, digest: None };
     let entry = Entry { kind, mode: 0o644, uid: 0, gid: 0, mtime: at(-3), xattrs: Xattrs::new() };
-    Node { entry, inode: Inode { dev: 7, ino }, nlink: 1, ctime: at(ctime), foreign: false }
+    Node { entry: entry.into(), inode: Inode { dev: 7, ino }, nlink: 1, ctime: at(ctime), foreign: false }
 }
 
 fn record(ino: u64, ctime: i64) -> Record {
@@ -111,9 +111,9 @@ fn a_stamp_must_be_the_same_in_all() {
     };
     check(|node| node.ctime.nsec += 1);
     check(|node| node.ctime.sec += 1);
-    check(|node| node.entry.mtime.nsec += 1);
-    check(|node| node.entry.kind = Kind::File { size: 2, digest: None });
-    check(|node| node.entry.kind = Kind::Directory);
+    check(|node| node.entry_mut().mtime.nsec += 1);
+    check(|node| node.entry_mut().kind = Kind::File { size: 2, digest: None });
+    check(|node| node.entry_mut().kind = Kind::Directory);
     check(|node| node.inode.ino = 9);
     check(|node| node.inode.dev = 8);
     assert_eq!(Book::open(dir.path(), binding("b")).len(), 0);

@@ -18,12 +18,12 @@ fn contents(root: &Root) -> Vec<(RootPath, Entry, Option<RootPath>)> {
     let mut first_names = std::collections::BTreeMap::new();
     let mut all = Vec::new();
     walk(root, &RootPath::root(), |path, mut node| {
-        if let Kind::File { digest, .. } = &mut node.entry.kind {
+        if let Kind::File { digest, .. } = &mut node.entry_mut().kind {
             *digest = Some(root.digest(path)?);
         }
         let linked = node.nlink > 1 && !node.entry.is_directory();
         let first = linked.then(|| first_names.entry(node.inode).or_insert_with(|| path.clone()).clone());
-        all.push((path.clone(), node.entry, first));
+        all.push((path.clone(), Entry::clone(&node.entry), first));
         Ok::<(), std::io::Error>(())
     })
     .expect("a walk");
