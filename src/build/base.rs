@@ -148,7 +148,7 @@ impl<'a> Bases<'a> {
             let shown = Transfer::begin(&format!("unpack {digest}"), layer.descriptor.size);
             let blob = BufReader::with_capacity(1 << 17, shown.reading(self.blobs.open(digest)?));
             let mut tar = Verified::new(codec::decode(blob)?, &layer.diff_id);
-            unpacker.layer(&mut tar).with_context(|| format!("layer {digest}"))?;
+            codec::ahead(&mut tar, |tar| unpacker.layer(tar))?.with_context(|| format!("layer {digest}"))?;
             tar.finish().with_context(|| format!("layer {digest}"))?;
         }
         refuse_conflicts(unpacker.skipped(), spared)?;

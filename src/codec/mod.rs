@@ -3,6 +3,7 @@
 //! It knows neither tar nor layers. Decoders take what standards allow to be concatenated: gzip members (RFC 1952), zstd
 //! frames (RFC 8878), bzip2 and xz streams.
 
+mod ahead;
 mod bounded;
 mod encode;
 mod gzip;
@@ -13,6 +14,7 @@ use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
+pub use ahead::{Ahead, ahead};
 pub use bounded::Bounded;
 pub use encode::{Encoder, Level, Packing, ZstdLevel, threads};
 

@@ -96,6 +96,15 @@ impl<R: Read> Reader<R> {
         Ok(Some(Chunk::Data(&self.buffer[self.start - taken..self.start])))
     }
 
+    /// How many bytes of the current member's content are left; `None` if it has holes.
+    pub fn rest(&self) -> Option<u64> {
+        let data = |part: &Part| match part {
+            Part::Data(length) => Some(*length),
+            Part::Hole(_) => None,
+        };
+        self.content.parts.iter().map(data).sum()
+    }
+
     fn skip_padding(&mut self) -> Result<(), Error> {
         let padding = usize::try_from(self.content.padding).unwrap_or(0);
         self.content.padding = 0;

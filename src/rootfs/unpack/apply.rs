@@ -2,18 +2,24 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
+use silt_watcher::Inode;
 
 use super::name::Name;
 use super::place::{Missing, Placing};
+use super::writers::{self, Batch, Written};
 use super::{Refusal, Skipped, UnpackError, Unpacker};
 use crate::rootfs::archive::{self, Chunk, Member, Reader, What};
 use crate::rootfs::error::failed;
 use crate::rootfs::make::{self, Made};
 use crate::rootfs::remove::Left;
-use crate::rootfs::{ContentDigest, Entry, Kind, RootPath};
+use crate::rootfs::{ContentDigest, Entry, Kind, Node, RootPath, Timestamp};
+
+/// The link count of a file that is recorded and not written yet.
+pub(super) const UNDER_WAY: u32 = 0;
 
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
@@ -65,7 +71,10 @@ impl Unpacker<'_> {
         match entry.kind {
             Kind::Directory if self.tree.get(path).is_some() => Ok(self.set_directory(path, entry)?),
             Kind::Directory => Ok(self.make_directory(path, entry)?),
-            Kind::File { .. } => Ok(self.make_file(path, entry, reader)?),
+            Kind::File { .. } => match reader.rest().filter(|rest| *rest <= writers::SMALL) {
+                Some(_) if self.writers.is_some() => Ok(self.make_later(path, entry, reader)?),
+                _ => Ok(self.make_file(path, entry, reader)?),
+            },
             _ => Ok(self.make_special(path, entry)?),
         }
     }
@@ -88,6 +97,8 @@ impl Unpacker<'_> {
 
     /// Removes `path` and everything below from the disk and from the record, but for what is protected.
     pub(super) fn remove(&mut self, path: &RootPath) -> io::Result<()> {
+        self.settle()?;
+        self.era += 1;
         self.cursor.forget(path);
         self.last_parent = None;
         let left = self.root.remove_unprotected(path)?;
@@ -150,6 +161,43 @@ impl Unpacker<'_> {
         Ok(())
     }
 
+    /// Records a file that others will write.
+    fn make_later(&mut self, path: &RootPath, entry: &Entry, reader: &mut Reader<impl Read>) -> io::Result<()> {
+        if !self.batch.takes(path) {
+            self.hand_over(path.parent().unwrap_or_else(RootPath::root))?;
+        }
+        let entry = Arc::new(entry.clone());
+        self.batch.add(path.clone(), Arc::clone(&entry), |bytes| read_rest(reader, bytes))?;
+        let (inode, ctime) = (Inode { dev: 0, ino: 0 }, Timestamp::default());
+        self.tree.insert(path.clone(), Node { entry, inode, nlink: UNDER_WAY, ctime, foreign: false });
+        self.layer.insert(path.clone());
+        Ok(())
+    }
+
+    /// Gives what waits to the writers; what comes next is in `directory`.
+    fn hand_over(&mut self, directory: RootPath) -> io::Result<()> {
+        let batch = std::mem::replace(&mut self.batch, Batch::new(directory, self.era));
+        if let Some(writers) = self.writers.clone() {
+            let written = writers.hand_over(batch)?;
+            self.record_all(written);
+        }
+        Ok(())
+    }
+
+    /// Waits until all files that are recorded are written.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        if let Some(writers) = self.writers.clone() {
+            self.hand_over(RootPath::root())?;
+            let written = writers.settle()?;
+            self.record_all(written);
+        }
+        Ok(())
+    }
+
+    fn record_all(&mut self, written: Vec<Written>) {
+        written.into_iter().for_each(|(path, made)| self.record(&path, made));
+    }
+
     fn make_special(&mut self, path: &RootPath, entry: &Entry) -> io::Result<()> {
         let is_device = matches!(entry.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. });
         match self.cursor.parent(path).and_then(|(parent, name)| make::special(parent, name, entry)) {
@@ -158,6 +206,14 @@ impl Unpacker<'_> {
         }
         Ok(())
     }
+}
+
+/// Appends the content that `reader` is at, which has no holes.
+fn read_rest(reader: &mut Reader<impl Read>, bytes: &mut Vec<u8>) -> io::Result<()> {
+    while let Some(Chunk::Data(data)) = reader.next_chunk().map_err(as_io)? {
+        bytes.extend_from_slice(data);
+    }
+    Ok(())
 }
 
 /// Writes the content that `reader` is at, holes left as holes, and returns its digest.

@@ -2,7 +2,7 @@
 
 use rustix::fs::{AtFlags, OFlags, linkat};
 
-use super::apply::Ground;
+use super::apply::{Ground, UNDER_WAY};
 use super::name::components;
 use super::place::{Missing, Placing};
 use super::{Refusal, Unpacker};
@@ -38,6 +38,9 @@ impl Unpacker<'_> {
         let target = parent.join_name(name);
         if self.root.is_protected(&target) {
             return Err(Refusal::LinkToProtected.into());
+        }
+        if self.tree.get(&target).is_some_and(|node| node.nlink == UNDER_WAY) {
+            self.settle()?;
         }
         match self.tree.get(&target) {
             Some(node) if node.entry.is_directory() => Err(Refusal::LinkToDirectory.into()),

@@ -5,7 +5,7 @@
 //! record has every path with the identity that the disk gives it and the digest of the bytes that were written.
 //!
 //! An entry below a symlink (`lib/x` where `/lib` leads to `usr/lib`) is unpacked where the link leads inside the root, and
-//! recorded there. All such decisions are made on the record, without a system call; the disk is then reached through exact
+//! recorded there. Small files are written by several threads (`writers`) while the entries after them are read. All decisions are made on the record, without a system call; the disk is then reached through exact
 //! paths only, so a disagreement of the two is an error and never an escape.
 //!
 //! It does not decompress, and it does not check digests of layers: the caller's reader does. Formats: OCI image-spec
@@ -19,14 +19,20 @@ mod place;
 #[cfg(test)]
 mod tests;
 mod whiteout;
+mod writers;
 
 use std::collections::HashSet;
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::thread::{self, Builder};
 
 use silt_watcher::Inode;
 
 use super::archive::{self, Reader};
 use super::{Cursor, Entry, Error, Kind, Root, RootPath, Timestamp, Tree, Xattrs};
+use crate::crew;
+use place::Placing;
+use writers::{Batch, Writers};
 
 /// Why a layer cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +123,12 @@ pub struct Unpacker<'r> {
     /// Where the parent of the last entry is, as it was written.
     last_parent: Option<(Vec<u8>, RootPath)>,
     skipped: Vec<Skipped>,
+    /// Who writes small files of the current layer; nobody where one thread is all there is.
+    writers: Option<Arc<Writers>>,
+    /// Files that are recorded and still to be handed to them.
+    batch: Batch,
+    /// How often something was removed.
+    era: u64,
 }
 
 impl<'r> Unpacker<'r> {
@@ -138,6 +150,9 @@ impl<'r> Unpacker<'r> {
             relinked: HashSet::new(),
             last_parent: None,
             skipped: Vec::new(),
+            writers: None,
+            batch: Batch::new(RootPath::root(), 0),
+            era: 0,
         }
     }
 
@@ -145,6 +160,35 @@ impl<'r> Unpacker<'r> {
     /// root is in between.
     pub fn layer(&mut self, stream: impl Read) -> Result<(), UnpackError> {
         self.layer.clear();
+        let (root, threads) = (self.root, crew::threads().min(writers::MOST));
+        if threads == 1 {
+            return self.members(stream);
+        }
+        let writers = Arc::new(Writers::default());
+        thread::scope(|scope| {
+            let work = || writers.work(root);
+            // A thread that cannot be had is done without.
+            let started = (0..threads).filter(|_| Builder::new().spawn_scoped(scope, work).is_ok()).count();
+            self.writers = (started > 0).then(|| Arc::clone(&writers));
+            let outcome = self.members(stream);
+            self.writers = None;
+            writers.close();
+            match writers.take_failure() {
+                Some((path, error)) => Err(Placing::from(error).named(path.as_bytes())),
+                None => outcome,
+            }
+        })
+    }
+
+    /// Applies all entries up to one that is refused; what is recorded by then is on the disk.
+    fn members(&mut self, stream: impl Read) -> Result<(), UnpackError> {
+        let read = self.read(stream);
+        let settled = self.settle();
+        read?;
+        Ok(settled?)
+    }
+
+    fn read(&mut self, stream: impl Read) -> Result<(), UnpackError> {
         let mut reader = Reader::new(stream);
         while let Some(member) = reader.next_member()? {
             self.member(&member, &mut reader)?;
