@@ -1,7 +1,11 @@
 //! Base images: fetched once each, from a registry or an OCI layout, and unpacked with every digest checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Read};
+use std::ops::ControlFlow;
+use std::panic::resume_unwind;
+use std::sync::mpsc::channel;
+use std::thread::{self, Builder};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,7 +17,7 @@ use crate::codec::{self, Packing};
 use crate::log::Transfer;
 use crate::oci::{DiffId, Digest, Format, Hasher, Image, ImageLayer, Platform, Reference};
 use crate::plan::{Base, StageNames};
-use crate::registry::Outcome;
+use crate::registry::{Outcome, Stop};
 use crate::rootfs::{Node, Root, RootPath, Skipped, Tree, Unpacker, scan};
 use crate::store::{self, BlobDir};
 
@@ -112,10 +116,6 @@ impl<'a> Bases<'a> {
     /// # Errors
     /// Besides those of fetching and writing: the image has something where `spared` paths stand, which must stay as they are.
     pub(super) fn unpack(&self, image: &Image, root: &mut Root, spared: &[RootPath]) -> Result<Tree> {
-        let started = Instant::now();
-        self.request.registry.fetch(image, self.blobs)?;
-        self.timings.add_since(started, |totals| &mut totals.pull_ns);
-        let started = Instant::now();
         let found = scan(root)?;
         let spared: Vec<RootPath> = spared.iter().filter(|path| !root.is_protected(path)).cloned().collect();
         let before = spared.iter().flat_map(|path| found.at_or_below(path));
@@ -126,34 +126,60 @@ impl<'a> Bases<'a> {
         root.set_protected(usual);
         // A whiteout above them took them out of the record, not from the disk.
         before.into_iter().for_each(|(path, node)| drop(tree.insert(path, node)));
-        self.timings.add_since(started, |totals| &mut totals.unpack_ns);
         Ok(tree)
     }
 
     /// Unpacks the layers of `image` from the one numbered `from` on over those before, of which `tree` is the record.
     pub(super) fn unpack_rest(&self, image: &Image, from: usize, root: &Root, tree: Tree) -> Result<Tree> {
-        let started = Instant::now();
-        self.request.registry.fetch(image, self.blobs)?;
-        self.timings.add_since(started, |totals| &mut totals.pull_ns);
-        let started = Instant::now();
-        let tree = self.layers(&image.layers()[from..], root, tree, &[])?;
-        self.timings.add_since(started, |totals| &mut totals.unpack_ns);
-        Ok(tree)
+        self.layers(&image.layers()[from..], root, tree, &[])
     }
 
     fn layers(&self, layers: &[ImageLayer], root: &Root, found: Tree, spared: &[RootPath]) -> Result<Tree> {
         let mut unpacker = Unpacker::over(root, found);
-        for layer in layers {
+        self.each(layers, |layer| {
             let digest = &layer.descriptor.digest;
             let shown = Transfer::begin(&format!("unpack {digest}"), layer.descriptor.size);
             let blob = BufReader::with_capacity(1 << 17, shown.reading(self.blobs.open(digest)?));
             let mut tar = Verified::new(codec::decode(blob)?, &layer.diff_id);
             codec::ahead(&mut tar, |tar| unpacker.layer(tar))?.with_context(|| format!("layer {digest}"))?;
-            tar.finish().with_context(|| format!("layer {digest}"))?;
-        }
+            tar.finish().with_context(|| format!("layer {digest}"))
+        })?;
         refuse_conflicts(unpacker.skipped(), spared)?;
         unpacker.skipped().iter().for_each(report);
-        Ok(unpacker.finish()?)
+        let started = Instant::now();
+        let tree = unpacker.finish()?;
+        self.timings.add_since(started, |totals| &mut totals.unpack_ns);
+        Ok(tree)
+    }
+
+    /// Calls `unpack` with one layer after another, each once it is here; those after it arrive meanwhile.
+    fn each(&self, layers: &[ImageLayer], mut unpack: impl FnMut(&ImageLayer) -> Result<()>) -> Result<()> {
+        let (stop, (told, arrived)) = (Stop::default(), channel());
+        let (registry, blobs, timings) = (&self.request.registry, self.blobs, self.timings);
+        thread::scope(|scope| {
+            let stop = &stop;
+            let fetch = move || registry.fetch_until(layers, blobs, &|digest| drop(told.send(digest.clone())), stop);
+            let fetching = Builder::new().spawn_scoped(scope, fetch)?;
+            let mut here = BTreeSet::new();
+            let mut next = |layer: &ImageLayer| {
+                let started = Instant::now();
+                while !here.contains(&layer.descriptor.digest) {
+                    // There is no more where fetching failed, which is told below.
+                    let Ok(digest) = arrived.recv() else { return ControlFlow::Break(Ok(())) };
+                    here.insert(digest);
+                }
+                timings.add_since(started, |totals| &mut totals.pull_ns);
+                let started = Instant::now();
+                let unpacked = unpack(layer);
+                timings.add_since(started, |totals| &mut totals.unpack_ns);
+                unpacked.map_or_else(|error| ControlFlow::Break(Err(error)), ControlFlow::Continue)
+            };
+            let ended = layers.iter().try_for_each(&mut next);
+            stop.stop();
+            let fetched = fetching.join().unwrap_or_else(|panic| resume_unwind(panic));
+            ended.break_value().unwrap_or(Ok(()))?;
+            Ok(fetched?)
+        })
     }
 }
 

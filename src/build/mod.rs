@@ -13,6 +13,7 @@ mod mode;
 mod mounts;
 mod nominator;
 mod platform;
+mod prefetch;
 mod protected;
 mod remote;
 mod repository;
@@ -54,6 +55,7 @@ use crate::steps::run::Control;
 use crate::steps::{Rights, Vault};
 use crate::store::{BlobDir, LayoutSource};
 use base::Bases;
+use prefetch::Prefetch;
 
 /// Where a named context comes from.
 #[derive(Clone, Debug)]
@@ -165,7 +167,8 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
     let cache = cache_of(request).map(|wanted| (cached::open(request, wanted), wanted));
     // When this ends, all entries are sent.
     let built = thread::scope(|scope| {
-        let builder = stage::Builder::new(request, site, control, timings, &context, (bases, told, &caches))?;
+        let ahead = Prefetch::new(scope, request);
+        let builder = stage::Builder::new(request, site, control, timings, &context, (bases, told, &caches, ahead))?;
         let Some((cache, wanted)) = &cache else { return builder.stages(&plan) };
         let publisher = (wanted.access == Access::ReadWrite).then(|| Publisher::start(scope, cache));
         builder.with_cache(&plan, cache, wanted, publisher)?.stages(&plan)

@@ -16,6 +16,7 @@ use super::cached::{self, Cached, Need, Seer, needs};
 use super::current::{Current, Pending, of_image};
 use super::disk::Disk;
 use super::error::one_line;
+use super::prefetch::Prefetch;
 use super::remote::Fetcher;
 use super::site::Site;
 use super::standing::Standing;
@@ -41,6 +42,7 @@ pub(super) struct Builder<'a, 'scope> {
     context: &'a Context,
     trees: Trees<'a>,
     bases: Bases<'a>,
+    ahead: Prefetch<'scope, 'a>,
     fetch: Fetcher<'a>,
     digests: Digests,
     cached: Option<Cached<'scope, 'a>>,
@@ -72,7 +74,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         control: &'a run::Control,
         timings: &'a Timings,
         context: &'a Context,
-        (bases, told, caches): (Bases<'a>, BTreeSet<u32>, &'a Caches<'a>),
+        (bases, told, caches, ahead): (Bases<'a>, BTreeSet<u32>, &'a Caches<'a>, Prefetch<'scope, 'a>),
     ) -> Result<Self> {
         let fetch = Fetcher::new(&request.registry, site.work.clone(), &request.vault);
         let trees = Trees::new(request, context)?;
@@ -85,6 +87,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
             context,
             trees,
             bases,
+            ahead,
             fetch,
             digests: Digests::new(None),
             cached,
@@ -162,6 +165,15 @@ impl<'a, 'scope> Builder<'a, 'scope> {
     }
 
     fn all(&mut self, plan: &Plan, needs: &[Need]) -> Result<(), Error> {
+        let cached = self.cached.as_ref();
+        let is_carried_out = |stage: usize, step: usize| cached.is_none_or(|cached| cached.hit(stage, step).is_none());
+        let has_root = |position: usize| {
+            let mut steps = plan.stages[position].steps.iter().enumerate();
+            steps.any(|(number, step)| {
+                is_carried_out(position, number) && is_on_disk(step, &self.request.reading.compat)
+            })
+        };
+        self.ahead.foresee(plan, needs, has_root, &mut self.bases);
         for (position, stage) in plan.stages.iter().enumerate() {
             let need = needs.get(position).copied().unwrap_or_default();
             if !need.image {

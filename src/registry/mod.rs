@@ -27,6 +27,7 @@ mod put;
 mod redirect;
 mod retry;
 mod route;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -44,6 +45,7 @@ pub use policy::{ClientCertificate, Policy, Protocols, canonical, host_and_clien
 pub use proxy::Proxies;
 pub use pull::{Artifact, Documents, Outcome, Resolved};
 pub use route::Routes;
+pub use stop::Stop;
 pub use trust::Authorities;
 
 use crate::credentials::{Identity, Network};
@@ -73,6 +75,8 @@ pub struct Client {
     finder: Arc<Finder>,
     endpoints: Mutex<BTreeMap<(String, Direction), Arc<Place>>>,
     found: Mutex<BTreeMap<Repository, Repository>>,
+    /// Those who download a layer take turns.
+    turns: Mutex<BTreeMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
     may_publish: Box<dyn Fn() -> bool + Send + Sync>,
     nearby: Option<Arc<Supply>>,
 }
@@ -97,6 +101,7 @@ impl Client {
             finder: Arc::new(|_: &str, _: &str| Ok(Identity::anonymous())),
             endpoints: Default::default(),
             found: Default::default(),
+            turns: Default::default(),
             may_publish: Box::new(|| true),
             nearby: None,
         })
@@ -156,7 +161,19 @@ impl Client {
 
     /// Downloads those layers of `image` that came from a registry and are not in `blobs`.
     pub fn fetch(&self, image: &Image, blobs: &BlobDir) -> Result<(), Error> {
-        self.runtime.block_on(pull::fetch(self, image, blobs))
+        self.runtime.block_on(pull::fetch(self, image.layers(), blobs, &|_| ()))
+    }
+
+    /// The same of `layers`, the first ones first, until `stop` says so; that is no error. `arrived` is told of each that is in
+    /// `blobs`.
+    pub fn fetch_until(
+        &self,
+        layers: &[ImageLayer],
+        blobs: &BlobDir,
+        arrived: &(dyn Fn(&Digest) + Sync),
+        stop: &Stop,
+    ) -> Result<(), Error> {
+        self.runtime.block_on(stop.end(pull::fetch(self, layers, blobs, arrived)))
     }
 
     /// Resolves and fetches.
@@ -248,6 +265,11 @@ impl Client {
             Endpoint::connect(&self.transport, &self.finder, registry, schemes, certificate).await.map(Arc::new)
         };
         cell.get_or_try_init(connect).await.cloned()
+    }
+
+    /// What whoever downloads a layer must hold.
+    fn turn(&self, layer: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(layer.clone()).or_default().clone()
     }
 
     /// How many blobs travel at once.

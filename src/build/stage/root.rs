@@ -57,6 +57,7 @@ impl Builder<'_, '_> {
             None => {
                 let mut root = self.site.open_root(self.finished.is_empty() && !self.is_anew)?;
                 let tree = self.bases.unpack(image, &mut root, &self.site.spared).context("unpack the base image")?;
+                self.ahead.begin(position);
                 (root, Baseline::new(tree), image.layers().len())
             }
         };

@@ -6,7 +6,7 @@
 mod blob;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -133,9 +133,19 @@ pub(super) async fn has(client: &Client, repository: &Repository, blob: &Descrip
     Source::new(&endpoint, &place, client.transport.backoff).has(&format!("{place}: blob {}", blob.digest), blob).await
 }
 
-pub(super) async fn fetch(client: &Client, image: &Image, blobs: &BlobDir) -> Result<(), Error> {
-    let layers: BTreeMap<&Digest, &ImageLayer> = image.layers().iter().map(|l| (&l.descriptor.digest, l)).collect();
-    let fetches = layers.into_values().map(|layer| fetch_layer(client, layer, blobs));
+/// Downloads layers that are not in `blobs`, the first ones first, and tells `arrived` of each that is there.
+pub(super) async fn fetch(
+    client: &Client,
+    layers: &[ImageLayer],
+    blobs: &BlobDir,
+    arrived: &(dyn Fn(&Digest) + Sync),
+) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    let fetches = layers.iter().filter(|layer| seen.insert(&layer.descriptor.digest)).map(async |layer| {
+        fetch_layer(client, layer, blobs).await?;
+        arrived(&layer.descriptor.digest);
+        Ok(())
+    });
     stream::iter(fetches).buffer_unordered(client.parallel()).try_collect().await
 }
 
@@ -164,10 +174,12 @@ pub(super) async fn artifact_blob(
     Source::new(&endpoint, repository, client.transport.backoff).blob(blob, blobs).await
 }
 
-/// Downloads a layer that is not in `blobs` from where it came.
+/// Downloads a layer that is not in `blobs` from where it came. Whoever wants one that is on its way waits for it.
 pub(super) async fn fetch_layer(client: &Client, layer: &ImageLayer, blobs: &BlobDir) -> Result<(), Error> {
     let Some(origin) = layer.origin.as_ref().filter(|_| !blobs.has(&layer.descriptor.digest)) else { return Ok(()) };
-    if nearby(client, layer, blobs).await {
+    let turn = client.turn(&layer.descriptor.digest);
+    let _turn = turn.lock().await;
+    if blobs.has(&layer.descriptor.digest) || nearby(client, layer, blobs).await {
         return Ok(());
     }
     let mut tried = Tried::default();

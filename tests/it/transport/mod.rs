@@ -1,5 +1,6 @@
 //! How images travel: real registries of every kind, nginx and proxies between, and a gateway that breaks what passes.
 
+mod ahead;
 mod bars;
 mod faults;
 mod others;
