@@ -1,7 +1,9 @@
 //! Removing trees. It never crosses into another mount, never follows a link, and leaves protected paths with the
 //! directories that lead to them.
 
+use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, OFlags, RenameFlags, renameat_with, unlinkat};
@@ -11,9 +13,13 @@ use super::error::failed;
 use super::observe::names;
 use super::open::{Mounts, Opener};
 use super::{Error, Result, Root, RootPath};
+use crate::crew;
 
 /// Directories deeper than this are first moved up, so that a hostile tree can exhaust neither the stack nor descriptors.
 const DEEPEST: usize = 64;
+
+/// So many threads for each entry of the root at most: in few there is little to remove.
+const THREADS: usize = 4;
 
 /// What is left of a removed path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +55,48 @@ impl Root {
 /// Empties the root of all but protected paths and the directories on the way to them.
 pub fn clear(root: &Root) -> io::Result<()> {
     let top = RootPath::root();
-    for name in root.read_dir(&top)? {
+    let names = root.read_dir(&top)?;
+    thin_out(root, &names);
+    for name in names {
         let path = top.join_name(&name);
         remove(root, root.fd(), &name, &path).map_err(|e| failed("remove", &path, e))?;
     }
     Ok(())
+}
+
+/// A directory of which nothing need stay.
+struct Crowded {
+    parent: Arc<OwnedFd>,
+    name: Vec<u8>,
+    depth: usize,
+}
+
+/// Removes what is no directory below those of `names` that hold nothing protected, by several threads. What fails here is met
+/// again by whoever removes the rest.
+fn thin_out(root: &Root, names: &[Vec<u8>]) {
+    let Ok(top) = root.fd().try_clone_to_owned().map(Arc::new) else { return };
+    let path = |name: &&Vec<u8>| RootPath::root().join_name(name);
+    let free = names.iter().filter(|name| !root.is_protected(&path(name)) && !root.holds_protected(&path(name)));
+    let todo: Vec<_> = free.map(|name| Crowded { parent: Arc::clone(&top), name: name.clone(), depth: 0 }).collect();
+    let threads = crew::threads().min(todo.len().saturating_mul(THREADS));
+    let work = |(): &mut (), crowded: Crowded, more: &mut Vec<Crowded>| {
+        // What is no directory, a mount, or gone.
+        let _ = crowded.thin_out(root.opener(), more);
+        Ok::<(), Infallible>(())
+    };
+    let Ok(_) = crew::share(threads, todo, || (), work);
+}
+
+impl Crowded {
+    fn thin_out(self, opener: Opener, more: &mut Vec<Crowded>) -> SysResult<()> {
+        let directory = Arc::new(open(opener, self.parent.as_fd(), &self.name)?);
+        for name in names(&directory)? {
+            if unlink(directory.as_fd(), &name)? == Unlinked::IsDirectory && self.depth < DEEPEST {
+                more.push(Crowded { parent: Arc::clone(&directory), name, depth: self.depth + 1 });
+            }
+        }
+        Ok(())
+    }
 }
 
 fn remove(root: &Root, parent: BorrowedFd<'_>, name: &[u8], path: &RootPath) -> SysResult<Left> {
