@@ -8,6 +8,7 @@ mod cached;
 mod current;
 mod disk;
 mod error;
+mod full;
 mod kept;
 mod mode;
 mod mounts;

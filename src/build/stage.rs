@@ -22,7 +22,7 @@ use super::site::Site;
 use super::standing::Standing;
 use super::timings::{StepTiming, nanos};
 use super::trees::Trees;
-use super::{Differences, Error, LayerCache, Request, Snapshots, Timings, kept, platform};
+use super::{Differences, Error, LayerCache, Request, Snapshots, Timings, full, kept, platform};
 use crate::cache::{Cache, Hit, Publisher, Stretcher};
 use crate::context::Context;
 use crate::context::digests::Digests;
@@ -208,6 +208,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
     }
 
     fn at(&self, located: &Located, cause: anyhow::Error) -> Error {
+        let cause = full::explained(cause, &self.site);
         Error::at((&self.context.dockerfile_name(), self.context.dockerfile_text()), located.span, &located.text, cause)
     }
 

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 
+use crate::crew;
+
 /// The figures of one step.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct StepTiming {
@@ -69,6 +71,8 @@ pub struct Totals {
     pub wall_ns: u64,
     /// The largest resident size of this process so far.
     pub peak_rss_bytes: u64,
+    /// How many threads are worth having here.
+    pub threads: usize,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -108,6 +112,7 @@ impl Timings {
         let mut document = self.lock().clone();
         document.totals.wall_ns = nanos(self.started.elapsed());
         document.totals.peak_rss_bytes = peak_rss_bytes();
+        document.totals.threads = crew::threads();
         std::fs::write(path, serde_json::to_vec_pretty(&document)?)
     }
 

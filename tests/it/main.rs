@@ -22,6 +22,7 @@ mod events;
 mod failures;
 mod git;
 mod instructions;
+mod limits;
 mod losses;
 mod machine;
 mod mapper;
