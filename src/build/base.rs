@@ -1,6 +1,7 @@
 //! Base images: fetched once each, from a registry or an OCI layout, and unpacked with every digest checked.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use crate::codec::{self, Packing};
 use crate::log::Transfer;
 use crate::oci::{DiffId, Digest, Format, Hasher, Image, ImageLayer, Platform, Reference};
 use crate::plan::{Base, StageNames};
-use crate::registry::Outcome;
+use crate::registry::{self, Outcome};
 use crate::rootfs::{Node, Root, RootPath, Skipped, Tree, Unpacker, scan};
 use crate::store::{self, BlobDir};
 
@@ -113,7 +114,7 @@ impl<'a> Bases<'a> {
     /// Besides those of fetching and writing: the image has something where `spared` paths stand, which must stay as they are.
     pub(super) fn unpack(&self, image: &Image, root: &mut Root, spared: &[RootPath]) -> Result<Tree> {
         let started = Instant::now();
-        self.request.registry.fetch(image, self.blobs)?;
+        self.fetch_layers(image)?;
         self.timings.add_since(started, |totals| &mut totals.pull_ns);
         let started = Instant::now();
         let found = scan(root)?;
@@ -133,12 +134,25 @@ impl<'a> Bases<'a> {
     /// Unpacks the layers of `image` from the one numbered `from` on over those before, of which `tree` is the record.
     pub(super) fn unpack_rest(&self, image: &Image, from: usize, root: &Root, tree: Tree) -> Result<Tree> {
         let started = Instant::now();
-        self.request.registry.fetch(image, self.blobs)?;
+        self.fetch_layers(image)?;
         self.timings.add_since(started, |totals| &mut totals.pull_ns);
         let started = Instant::now();
         let tree = self.layers(&image.layers()[from..], root, tree, &[])?;
         self.timings.add_since(started, |totals| &mut totals.unpack_ns);
         Ok(tree)
+    }
+
+    /// Sees to it that all layers are here. One that is there and wrong, or is not there, is the context of the error.
+    fn fetch_layers(&self, image: &Image) -> Result<()> {
+        use registry::Error::{Blob, NotFound, Nowhere};
+        let client = &self.request.registry;
+        match client.fetch(image, self.blobs) {
+            Err(Blob { .. } | NotFound { .. } | Nowhere { .. }) => image.layers().iter().try_for_each(|layer| {
+                let fetched = client.fetch_layer(layer, self.blobs);
+                fetched.with_context(|| FailedLayer(layer.descriptor.digest.clone()))
+            }),
+            fetched => Ok(fetched?),
+        }
     }
 
     fn layers(&self, layers: &[ImageLayer], root: &Root, found: Tree, spared: &[RootPath]) -> Result<Tree> {
@@ -148,8 +162,8 @@ impl<'a> Bases<'a> {
             let shown = Transfer::begin(&format!("unpack {digest}"), layer.descriptor.size);
             let blob = BufReader::with_capacity(1 << 17, shown.reading(self.blobs.open(digest)?));
             let mut tar = Verified::new(codec::decode(blob)?, &layer.diff_id);
-            unpacker.layer(&mut tar).with_context(|| format!("layer {digest}"))?;
-            tar.finish().with_context(|| format!("layer {digest}"))?;
+            let unpacked = unpacker.layer(&mut tar).map_err(Into::into).and_then(|()| tar.finish());
+            unpacked.with_context(|| FailedLayer(digest.clone()))?;
         }
         refuse_conflicts(unpacker.skipped(), spared)?;
         unpacker.skipped().iter().for_each(report);
@@ -196,6 +210,16 @@ fn report(skipped: &Skipped) {
         Skipped::Xattr { path, name } => {
             warn!("{path} loses its attribute {} here", String::from_utf8_lossy(name));
         }
+    }
+}
+
+/// The layer that cannot be unpacked, as the context of an error.
+#[derive(Debug)]
+pub(super) struct FailedLayer(pub(super) Digest);
+
+impl fmt::Display for FailedLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "layer {}", self.0)
     }
 }
 
