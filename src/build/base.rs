@@ -1,6 +1,7 @@
 //! Base images: fetched once each, from a registry or an OCI layout, and unpacked with every digest checked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::ops::ControlFlow;
 use std::panic::resume_unwind;
@@ -17,7 +18,7 @@ use crate::codec::{self, Packing};
 use crate::log::Transfer;
 use crate::oci::{DiffId, Digest, Format, Hasher, Image, ImageLayer, Platform, Reference};
 use crate::plan::{Base, StageNames};
-use crate::registry::{Outcome, Stop};
+use crate::registry::{self, Outcome, Stop};
 use crate::rootfs::{Node, Root, RootPath, Skipped, Tree, Unpacker, scan};
 use crate::store::{self, BlobDir};
 
@@ -134,6 +135,18 @@ impl<'a> Bases<'a> {
         self.layers(&image.layers()[from..], root, tree, &[])
     }
 
+    /// Of what went wrong with fetching: a layer that is there and wrong, or is not there, is the context of the error.
+    fn blamed(&self, fetched: std::result::Result<(), registry::Error>, layers: &[ImageLayer]) -> Result<()> {
+        use registry::Error::{Blob, NotFound, Nowhere};
+        match fetched {
+            Err(Blob { .. } | NotFound { .. } | Nowhere { .. }) => layers.iter().try_for_each(|layer| {
+                let fetched = self.request.registry.fetch_layer(layer, self.blobs);
+                fetched.with_context(|| FailedLayer(layer.descriptor.digest.clone()))
+            }),
+            fetched => Ok(fetched?),
+        }
+    }
+
     fn layers(&self, layers: &[ImageLayer], root: &Root, found: Tree, spared: &[RootPath]) -> Result<Tree> {
         let mut unpacker = Unpacker::over(root, found);
         self.each(layers, |layer| {
@@ -141,8 +154,8 @@ impl<'a> Bases<'a> {
             let shown = Transfer::begin(&format!("unpack {digest}"), layer.descriptor.size);
             let blob = BufReader::with_capacity(1 << 17, shown.reading(self.blobs.open(digest)?));
             let mut tar = Verified::new(codec::decode(blob)?, &layer.diff_id);
-            codec::ahead(&mut tar, |tar| unpacker.layer(tar))?.with_context(|| format!("layer {digest}"))?;
-            tar.finish().with_context(|| format!("layer {digest}"))
+            let unpacked = codec::ahead(&mut tar, |tar| unpacker.layer(tar))?.map_err(Into::into).and_then(|()| tar.finish());
+            unpacked.with_context(|| FailedLayer(digest.clone()))
         })?;
         refuse_conflicts(unpacker.skipped(), spared)?;
         unpacker.skipped().iter().for_each(report);
@@ -178,7 +191,7 @@ impl<'a> Bases<'a> {
             stop.stop();
             let fetched = fetching.join().unwrap_or_else(|panic| resume_unwind(panic));
             ended.break_value().unwrap_or(Ok(()))?;
-            Ok(fetched?)
+            self.blamed(fetched, layers)
         })
     }
 }
@@ -222,6 +235,16 @@ fn report(skipped: &Skipped) {
         Skipped::Xattr { path, name } => {
             warn!("{path} loses its attribute {} here", String::from_utf8_lossy(name));
         }
+    }
+}
+
+/// The layer that cannot be unpacked, as the context of an error.
+#[derive(Debug)]
+pub(super) struct FailedLayer(pub(super) Digest);
+
+impl fmt::Display for FailedLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "layer {}", self.0)
     }
 }
 

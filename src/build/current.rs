@@ -27,6 +27,8 @@ pub(super) struct Current {
     pub(super) applied: usize,
     /// Steps whose changes are not in a layer yet.
     pub(super) pending: Vec<Pending>,
+    /// The layer for all of them, where the cache has it, or once it is written.
+    pub(super) single: Option<ImageLayer>,
     /// Entries for the cache of steps that something may still be found out about.
     pub(super) held: Vec<Held>,
 }
@@ -34,15 +36,15 @@ pub(super) struct Current {
 /// A step that waits for the snapshot of its stage.
 pub(super) struct Pending {
     pub(super) text: String,
-    /// Whether it can have changed files.
-    pub(super) wrote: bool,
+    /// Whether it is of a kind that changes files: what a step of the cache did is not known.
+    pub(super) writes: bool,
 }
 
 impl Current {
     pub(super) fn new(position: usize, image: Image, state: StageState, platform: Platform) -> Current {
         let volumes = state.config.config.volumes.keys().cloned().collect();
-        let (disk, applied, pending, held) = (None, 0, Vec::new(), Vec::new());
-        Current { position, image, state, platform, volumes, disk, applied, pending, held }
+        let (disk, applied, pending, single, held) = (None, 0, Vec::new(), None, Vec::new());
+        Current { position, image, state, platform, volumes, disk, applied, pending, single, held }
     }
 
     /// Takes what snapshot is still to be taken before anything of the stage is used. Whether the steps' layers have all that
@@ -77,7 +79,7 @@ impl Current {
 
     /// One layer for all steps. It stands with the last of them that can have changed files.
     fn snapshot_all(&mut self, stage: &Stage, request: &Request, timings: &Timings) -> Result<()> {
-        let mut layer = match &mut self.disk {
+        match &mut self.disk {
             Some(disk) if disk.is_touched() => {
                 let mut timing = timing_of(stage, "the single snapshot of the stage");
                 let taken = disk.snapshot_all(request, &mut timing);
@@ -86,17 +88,19 @@ impl Current {
                 if let Some(path) = disk.take_heeded() {
                     self.state.wrote_below_volume(&path);
                 }
-                taken
+                self.single = taken.as_ref().map(of_image);
             }
-            _ => None,
-        };
-        let pending = std::mem::take(&mut self.pending);
-        let last = pending.iter().rposition(|step| step.wrote);
-        for (at, step) in pending.iter().enumerate() {
-            let layer = if Some(at) == last { layer.take() } else { None };
-            self.extend(request, layer.as_ref().map(of_image), &step.text)?;
+            _ => {}
         }
-        self.applied = self.image.layers().len();
+        let pending = std::mem::take(&mut self.pending);
+        let last = pending.iter().rposition(|step| step.writes);
+        for (at, step) in pending.iter().enumerate() {
+            let layer = if Some(at) == last { self.single.clone() } else { None };
+            self.extend(request, layer, &step.text)?;
+        }
+        if self.disk.is_some() {
+            self.applied = self.image.layers().len();
+        }
         Ok(())
     }
 

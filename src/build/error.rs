@@ -7,7 +7,7 @@ use crate::steps;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An instruction failed.
-    #[error("{file}:{line}: {instruction}: {cause:#}")]
+    #[error("{file}:{line}: {instruction}: {}", dockerfile::shown_of(instruction, &format!("{cause:#}")))]
     Step {
         /// The Dockerfile, as the user named it.
         file: String,
@@ -58,7 +58,7 @@ impl Error {
     pub(super) fn in_file(file: &str, text: &[u8], span: Option<Span>, message: String) -> Self {
         let place = span.map_or(file.to_owned(), |span| format!("{file}:{}", span.first));
         let quote = span.map(|span| dockerfile::quote(text, span, &message)).unwrap_or_default();
-        Error::File { place, message, quote }
+        Error::File { place, message: dockerfile::without_logins(&message), quote }
     }
 
     /// Places `cause` at an instruction of `file`.
@@ -69,9 +69,10 @@ impl Error {
     }
 }
 
-/// The first line of an instruction, cut to a length that a terminal shows.
+/// The first line of an instruction without secrets of addresses, cut to a length that a terminal shows.
 pub(super) fn one_line(text: &str) -> String {
     const MOST: usize = 100;
+    let text = dockerfile::shown(text);
     let line = text.lines().next().unwrap_or_default();
     let cut: String = line.chars().take(MOST).collect();
     if cut.len() < text.len() { format!("{cut}…") } else { cut }

@@ -165,7 +165,7 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
     let mut bases = Bases::new(request, &request.blobs, timings);
     let (plan, told) = plan(request, &context, Some(&mut bases))?;
     let caches = mounts::open(request, &site);
-    let cache = cache_of(request).map(|wanted| (cached::open(request, wanted), wanted));
+    let cache = request.cache.as_ref().map(|wanted| (cached::open(request, wanted), wanted));
     // When this ends, all entries are sent.
     let built = thread::scope(|scope| {
         let ahead = Prefetch::new(scope, request);
@@ -180,16 +180,6 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
     image.config.config.labels.extend(request.labels.iter().cloned());
     crate::oci::validate(&image).context("the image that was built").map_err(Error::Other)?;
     Ok(image)
-}
-
-/// The cache that a build can use.
-fn cache_of(request: &Request) -> Option<&LayerCache> {
-    let wanted = request.cache.as_ref()?;
-    if request.snapshots == Snapshots::EachStage {
-        warn!("--single-snapshot: the layer of a stage is not cached, so every step is carried out");
-        return None;
-    }
-    Some(wanted)
 }
 
 /// The plan of a build, for people; nothing is fetched or built. Triggers of base images are not in it.

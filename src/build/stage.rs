@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use tracing::{info, warn};
 
 use super::base::Bases;
-use super::cached::{self, Cached, Need, Seer, needs};
+use super::cached::{self, Cached, Need, Seer, changes_files, needs};
 use super::current::{Current, Pending, of_image};
 use super::disk::Disk;
 use super::error::one_line;
@@ -26,10 +26,10 @@ use super::{Differences, Error, LayerCache, Request, Snapshots, Timings, full, k
 use crate::cache::{Cache, Hit, Publisher, Stretcher};
 use crate::context::Context;
 use crate::context::digests::Digests;
-use crate::dockerfile::{Instruction, Located};
+use crate::dockerfile::{self, Instruction, Located};
 use crate::layer::Layer;
 use crate::oci::{Image, ImageLayer, Platform};
-use crate::plan::{Base, Compat, Plan, Stage, Step};
+use crate::plan::{Base, Plan, Stage, Step};
 use crate::rootfs::Root;
 use crate::steps::{self, Caches, Sources, StageState, Touched, run};
 
@@ -195,12 +195,15 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         let mut current = self.begin(stage, plan).map_err(|cause| self.at(&stage.from, cause))?;
         for (number, step) in stage.steps.iter().enumerate() {
             let is_carried_out = self.hit(current.position, number).is_none();
-            if is_carried_out && is_on_disk(step, &self.request.reading.compat) {
+            if is_carried_out && changes_files(step, &self.request.reading.compat) {
                 self.bring(stage, &mut current).map_err(|cause| self.at(&stage.from, cause))?;
             }
             self.step(stage, (number, step), &mut current).map_err(|cause| self.at(&step.located, cause))?;
         }
-        let ended = current.end(stage, self.request, self.timings).map(|is_whole| self.release(is_whole, &mut current));
+        let ended = current.end(stage, self.request, self.timings).map(|is_whole| {
+            self.remember_single(&mut current);
+            self.release(is_whole, &mut current);
+        });
         let brought = if need.tree { ended.and_then(|()| self.bring(stage, &mut current)) } else { ended };
         brought.map_err(|cause| self.at(&stage.from, cause))?;
         self.tell_differences(stage.from.span.first, &mut current.state);
@@ -250,7 +253,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         let mut timing = StepTiming {
             stage: stage.index,
             line: located.span.first,
-            instruction: located.text.clone(),
+            instruction: dockerfile::shown(&located.text),
             ..StepTiming::default()
         };
         let text = self.history(step, &current.state)?;
@@ -262,9 +265,12 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         let outcome = self.execute_and_snapshot(step, current, &mut timing);
         self.timings.step(timing);
         self.tell_differences(located.span.first, &mut current.state);
-        let (layer, wrote) = outcome?;
+        let layer = outcome?;
         match self.request.snapshots {
-            Snapshots::EachStage => current.pending.push(Pending { text, wrote }),
+            Snapshots::EachStage => {
+                current.pending.push(Pending { text, writes: self.changes_files(step) });
+                self.check(number, step, current)?;
+            }
             Snapshots::EachStep => {
                 let layer = layer.as_ref().map(of_image);
                 current.extend(self.request, layer.clone(), &text)?;
@@ -284,13 +290,35 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         self.release(is_whole, current);
         steps::foresee(&step.located.instruction, &mut current.state)?;
         self.tell_differences(step.located.span.first, &mut current.state);
+        if self.request.snapshots == Snapshots::EachStage {
+            current.single = hit.layer;
+            current.pending.push(Pending { text: text.to_owned(), writes: true });
+            return Ok(());
+        }
         current.extend(self.request, hit.layer, text)
+    }
+
+    fn changes_files(&self, step: &Step) -> bool {
+        changes_files(step, &self.request.reading.compat)
+    }
+
+    /// Checks that a step that was carried out saw the files that its key is of.
+    ///
+    /// # Errors
+    /// It did not: the build must begin anew without the cache.
+    fn check(&mut self, number: usize, step: &Step, current: &Current) -> Result<()> {
+        let Some(mut cached) = self.cached.take() else { return Ok(()) };
+        let wanted = cached.wanted();
+        cached.check((current.position, number), |before| self.seer(wanted).again(step, before));
+        let cached = self.cached.insert(cached);
+        ensure!(!cached.is_broken(), "the context changed during the build");
+        Ok(())
     }
 
     /// Makes an entry for the cache of a step that was carried out.
     ///
     /// # Errors
-    /// What the cache has is of other files than this step saw: the build must begin anew without it.
+    /// Those of [`Builder::check`].
     fn remember(
         &mut self,
         number: usize,
@@ -298,22 +326,30 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         layer: Option<&ImageLayer>,
         current: &mut Current,
     ) -> Result<()> {
-        let Some(mut cached) = self.cached.take() else { return Ok(()) };
-        let wanted = cached.wanted();
-        let again = |before: &_| self.seer(wanted).again(step, before);
-        current.held.extend(cached.entry((current.position, number), layer, &current.image, again));
-        let cached = self.cached.insert(cached);
-        ensure!(!cached.is_broken(), "the context changed during the build");
+        self.check(number, step, current)?;
+        let entry = |cached: &Cached<'_, '_>| cached.entry((current.position, number), layer, &current.image);
+        current.held.extend(self.cached.as_ref().and_then(entry));
         if current.disk.as_ref().is_none_or(Disk::is_settled) {
             self.release(true, current);
         }
         Ok(())
     }
 
+    /// Makes an entry of a stage with one layer, if it was carried out.
+    fn remember_single(&self, current: &mut Current) {
+        let position = current.position;
+        let Some(cached) = self.cached.as_ref().filter(|_| self.request.snapshots == Snapshots::EachStage) else {
+            return;
+        };
+        if let Some(number) = cached.single(position).filter(|number| cached.hit(position, *number).is_none()) {
+            current.held.extend(cached.entry((position, number), current.single.as_ref(), &current.image));
+        }
+    }
+
     /// Lets the entries go of which nothing more can be found out; `is_whole` says that nothing was.
-    fn release(&self, is_whole: bool, current: &mut Current) {
+    fn release(&mut self, is_whole: bool, current: &mut Current) {
         let held = current.held.drain(..);
-        match &self.cached {
+        match &mut self.cached {
             Some(cached) if is_whole => cached.send(held),
             _ => drop(held),
         }
@@ -322,7 +358,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
     /// The text of the step's row in the history.
     fn history(&self, step: &Step, state: &StageState) -> Result<String> {
         match self.request.reading.compat.history_of_layers {
-            true => Ok(step.located.text.clone()),
+            true => Ok(dockerfile::without_logins(&step.located.text)),
             false => steps::history(&step.located.instruction, state),
         }
     }
@@ -343,13 +379,13 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         }
     }
 
-    /// The step's layer, if it has a snapshot of its own and changed anything, and whether it can have changed files.
+    /// The step's layer, if it has a snapshot of its own and changed anything.
     fn execute_and_snapshot(
         &mut self,
         step: &Step,
         current: &mut Current,
         timing: &mut StepTiming,
-    ) -> Result<(Option<Layer>, bool)> {
+    ) -> Result<Option<Layer>> {
         let each_step = self.request.snapshots == Snapshots::EachStep;
         if let (Some(disk), Instruction::Run(_), true) = (&mut current.disk, &step.located.instruction, each_step) {
             disk.before_run(timing);
@@ -357,8 +393,8 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         let began = Instant::now();
         let touched = self.execute(step, current)?;
         timing.execute_ns = nanos(began.elapsed());
-        let Some(disk) = &mut current.disk else { return Ok((None, touched != Touched::Nothing)) };
-        let wrote = disk.after(touched)?;
+        let Some(disk) = &mut current.disk else { return Ok(None) };
+        disk.after(touched)?;
         if self.request.reading.compat.volume_drops_changes {
             disk.drop_below(current.state.config.config.volumes.keys().map(String::as_str))?;
         }
@@ -369,7 +405,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         if let (Instruction::Volume(_), true) = (&step.located.instruction, self.names_volumes()) {
             current.state.lacks_volumes(&disk.root)?;
         }
-        Ok((layer, wrote))
+        Ok(layer)
     }
 
     fn execute(&mut self, step: &Step, current: &mut Current) -> Result<Touched> {
@@ -420,14 +456,4 @@ impl<'a, 'scope> Builder<'a, 'scope> {
 
 fn is_run(step: &Step) -> bool {
     matches!(step.located.instruction, Instruction::Run(_))
-}
-
-/// Whether a step needs the stage's files.
-fn is_on_disk(step: &Step, compat: &Compat) -> bool {
-    use Instruction::{Add, Copy, Run, Volume, Workdir};
-    match step.located.instruction {
-        Run(_) | Copy(_) | Add(_) | Workdir(_) => true,
-        Volume(_) => compat.volume_makes_directory,
-        _ => false,
-    }
 }

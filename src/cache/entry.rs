@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::seal::Salt;
-use super::{Key, Kind, Part};
+use super::{Hit, Key, Kind, Part};
 use crate::layer::{self, LayerWriter};
 use crate::oci::{Algorithm, Descriptor, DiffId, Format, Hasher, History, Image, ImageLayer, Platform};
 use crate::store::BlobDir;
@@ -125,6 +125,15 @@ fn shown(name: &[u8]) -> String {
 }
 
 impl Entry {
+    /// What it tells of its step.
+    pub fn hit(&self) -> Hit {
+        let layer = match &self.content {
+            Content::Layer(layer) => Some((**layer).clone()),
+            Content::Nothing => None,
+        };
+        Hit { layer, created: self.created }
+    }
+
     /// The image of this entry, for the blobs that it is made with.
     ///
     /// # Errors

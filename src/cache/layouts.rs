@@ -15,27 +15,34 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{Entry, Key, Record};
 use crate::oci::{Image, Platform};
-use crate::store::{self, BlobDir, LayoutSource};
+use crate::store::{self, BlobDir, LayoutDir, LayoutSource};
 
 /// How names begin that are not in place yet.
 const UNFINISHED: &str = ".new-";
 
+/// The most bytes that a layer may hold: what decompresses without an end is not read to one.
+const LARGEST: u64 = 1 << 38;
+
 /// How long something unfinished may be of a build that still goes on.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// The entry of `key`, its layer copied into `blobs`, every byte checked; `None` if there is none.
+/// The entry of `key`, its layer copied into `blobs`, every byte of it and of what it holds checked; `None` if there is none.
 pub(super) fn read(dir: &Path, key: &Key, blobs: &BlobDir) -> Result<Option<Entry>> {
     let source = LayoutSource { path: dir.join(key.as_str()), tag: None, digest: None };
     if fs::symlink_metadata(&source.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(None);
     }
     let image = store::read_layout(&source, &Platform::host(), blobs)?;
-    Entry::read(&image, key).map(Some)
+    let entry = Entry::read(&image, key)?;
+    // It may go into the image without ever being unpacked.
+    image.layers().iter().try_for_each(|layer| store::check_contents(layer, blobs, LARGEST))?;
+    Ok(Some(entry))
 }
 
 /// What is recorded of the newest entry of a place.
 pub(super) fn newest(dir: &Path, tag: &str) -> Option<Record> {
-    serde_json::from_slice(&fs::read(dir.join(format!("{tag}.json"))).ok()?).ok()
+    let document = LayoutDir::open(dir).and_then(|dir| dir.read_document(&format!("{tag}.json"))).ok()?;
+    serde_json::from_slice(&document).ok()
 }
 
 /// Puts an entry in place, and the document about it.
@@ -55,8 +62,10 @@ pub(super) fn write(dir: &Path, entry: &Entry, image: &Image, tag: &str, blobs: 
 
 /// Gives a whole layout its name; what had it goes with the temporary directory.
 fn place(new: &Path, to: &Path) -> io::Result<()> {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory};
     match fs::rename(new, to) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {}
+        // Something else than a layout may stand there too.
+        Err(error) if matches!(error.kind(), DirectoryNotEmpty | AlreadyExists | NotADirectory) => {}
         placed => return placed,
     }
     if renameat_with(CWD, new, CWD, to, RenameFlags::EXCHANGE).is_ok() {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with};
 use rustix::io::Errno;
 use tracing::warn;
 
@@ -124,7 +124,7 @@ pub(super) fn remove_stale(dir: &Path) {
     let is_partial =
         |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PARTIAL.as_bytes()));
     for path in entries.filter(is_partial) {
-        let Ok(lock) = File::open(&path) else { continue };
+        let Ok(lock) = open_at_once(&path) else { continue };
         if lock.try_lock().is_err() {
             continue;
         }
@@ -132,6 +132,12 @@ pub(super) fn remove_stale(dir: &Path) {
             warn!("cannot remove {}, left by an earlier warmer: {error}", path.display());
         }
     }
+}
+
+/// Opens what stands there, and waits for nobody: it may be a pipe.
+fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(CWD, path, flags, Mode::empty())?.into())
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -35,7 +35,7 @@ impl<'scope> Publisher<'scope> {
             let mut published = Published::default();
             let mut is_given_up = false;
             for Parcel { entry, place, format, platform } in parcels {
-                if is_given_up {
+                if is_given_up || cache.is_silent() {
                     continue;
                 }
                 match cache.leave(&entry, &place, format, &platform) {

@@ -4,12 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
 
-use super::{Content, Entry, Found, Hit, Key, Miss, Place, Record, layouts};
+use super::lookup::Patience;
+use super::{Content, Entry, Found, Key, Miss, Place, Record, layouts};
 use crate::oci::{Format, Image, Platform, Reference, Repository};
 use crate::registry::{self, Client};
 use crate::store::BlobDir;
@@ -59,7 +61,11 @@ pub struct Cache<'a> {
     pub client: &'a Client,
     /// Where layers are that are here.
     pub blobs: &'a BlobDir,
+    pub(super) patience: Patience,
+    /// Whether it is asked no more.
     given_up: AtomicBool,
+    /// Whether it did not answer, so that nothing is sent there.
+    silent: AtomicBool,
 }
 
 impl<'a> Cache<'a> {
@@ -68,55 +74,63 @@ impl<'a> Cache<'a> {
         if let Repo::Layouts(dir) = &repo {
             layouts::clean(dir);
         }
-        Cache { repo, ttl, client, blobs, given_up: AtomicBool::new(false) }
+        let (given_up, silent) = (AtomicBool::new(false), AtomicBool::new(false));
+        Cache { repo, ttl, client, blobs, patience: Patience::default(), given_up, silent }
     }
 
     /// Looks for one entry. A registry that does not answer is asked no more.
-    pub(super) fn find(&self, key: &Key) -> Found {
+    pub(super) fn find(&self, key: &Key, until: Instant) -> Found {
         if self.given_up.load(Ordering::Relaxed) {
             return Found::Miss(Miss::Unreachable);
         }
-        let entry = match self.read(key) {
+        let entry = match self.read(key, self.patience.end_of_one(until)) {
             Ok(Some(entry)) => entry,
             Ok(None) => return Found::Miss(Miss::Absent),
             Err(error) => return Found::Miss(self.trouble(key, &error)),
         };
         match entry.created.checked_add(self.ttl) {
             Ok(end) if end < Timestamp::now() => Found::Miss(Miss::Expired),
-            _ => Found::Hit(Box::new(self.hit(entry))),
+            _ => Found::Hit(Box::new(entry.hit())),
         }
-    }
-
-    fn hit(&self, entry: Entry) -> Hit {
-        let layer = match entry.content {
-            Content::Layer(layer) => Some(*layer),
-            Content::Nothing => None,
-        };
-        Hit { layer, created: entry.created }
     }
 
     /// Says what is wrong, unless it was said.
     fn trouble(&self, key: &Key, error: &anyhow::Error) -> Miss {
-        let is_entrys =
-            !error.chain().any(|cause| cause.downcast_ref::<registry::Error>().is_some_and(of_the_registry));
-        if is_entrys {
-            warn!("The cache entry {}:{key} is not used: {error:#}", self.repo);
-            return Miss::Unusable(format!("{error:#}"));
+        if self.gives_up(error) {
+            return Miss::Unreachable;
         }
-        if !self.given_up.swap(true, Ordering::Relaxed) {
-            warn!("The cache {} is not read: {error:#}", self.repo);
-        }
-        Miss::Unreachable
+        warn!("The cache entry {}:{key} is not used: {error:#}", self.repo);
+        Miss::Unusable(format!("{error:#}"))
     }
 
-    fn read(&self, key: &Key) -> Result<Option<Entry>> {
+    /// Whether the fault is not one entry's. Then nothing more is asked, which is said once.
+    fn gives_up(&self, error: &anyhow::Error) -> bool {
+        let Some(fault) = error.chain().find_map(|cause| cause.downcast_ref::<registry::Error>()) else { return false };
+        if !of_the_registry(fault) {
+            return false;
+        }
+        let is_silent = matches!(fault, registry::Error::Unreachable { .. } | registry::Error::Interrupted { .. });
+        self.silent.fetch_or(is_silent, Ordering::Relaxed);
+        if !self.given_up.swap(true, Ordering::Relaxed) {
+            let too = if is_silent { ", and nothing is sent there" } else { "" };
+            warn!("The cache {} is not read{too}: {error:#}", self.repo);
+        }
+        true
+    }
+
+    /// Whether it did not answer, so that sending to it would take long and be of no use.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    fn read(&self, key: &Key, until: Instant) -> Result<Option<Entry>> {
         match &self.repo {
             Repo::Layouts(dir) => layouts::read(dir, key, self.blobs),
             Repo::Registry(repository) => {
-                let Some(image) = self.resolve(repository, key.as_str())? else { return Ok(None) };
+                let Some(image) = self.resolve(repository, key.as_str(), until)? else { return Ok(None) };
                 let entry = Entry::read(&image, key)?;
                 if let Content::Layer(layer) = &entry.content {
-                    let is_there = self.client.has(repository, &layer.descriptor)?;
+                    let is_there = self.client.has_by(repository, &layer.descriptor, until)?;
                     anyhow::ensure!(is_there, "its layer {} is not there", layer.descriptor.digest);
                 }
                 Ok(Some(entry))
@@ -124,8 +138,8 @@ impl<'a> Cache<'a> {
         }
     }
 
-    fn resolve(&self, repository: &Repository, tag: &str) -> Result<Option<Image>> {
-        match self.client.resolve(&reference(repository, tag)?, &Platform::host()) {
+    fn resolve(&self, repository: &Repository, tag: &str, until: Instant) -> Result<Option<Image>> {
+        match self.client.resolve_by(&reference(repository, tag)?, &Platform::host(), until) {
             Ok(resolved) => Ok(Some(resolved.image)),
             Err(registry::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -133,14 +147,21 @@ impl<'a> Cache<'a> {
     }
 
     /// What is known of the newest entry of a place.
-    pub(super) fn newest(&self, place: &Place) -> Option<Record> {
+    pub(super) fn newest(&self, place: &Place, until: Instant) -> Option<Record> {
         if self.given_up.load(Ordering::Relaxed) {
             return None;
         }
         match &self.repo {
             Repo::Layouts(dir) => layouts::newest(dir, &place.tag()),
             Repo::Registry(repository) => {
-                let image = self.resolve(repository, &place.tag()).ok()??;
+                let found = self.resolve(repository, &place.tag(), self.patience.end_of_one(until));
+                let image = match found {
+                    Ok(image) => image?,
+                    Err(error) => {
+                        self.gives_up(&error);
+                        return None;
+                    }
+                };
                 Entry::of(&image).ok().map(|entry| entry.record)
             }
         }

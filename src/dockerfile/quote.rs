@@ -3,7 +3,7 @@
 //! What to point at is found in the message itself: what it has in quotes or parentheses, or a flag that it names, if it
 //! stands in the instruction. Otherwise the instruction's name is marked.
 
-use super::Span;
+use super::{Span, shown_of};
 
 /// The longest part of a line that is shown, in characters.
 const WIDTH: usize = 160;
@@ -17,12 +17,13 @@ pub fn quote(source: &[u8], span: Span, message: &str) -> String {
     let first = span.first.max(1) as usize - 1;
     let last = (span.last as usize).min(lines.len());
     let Some(own) = lines.get(first..last).filter(|own| !own.is_empty()) else { return String::new() };
-    let (index, at, length) = place(own, message);
-    draw(first + index + 1, own[index], at, length)
+    let lines: Vec<String> = own.iter().map(|line| shown_of(own[0], line)).collect();
+    let (index, at, length) = place(&lines, &shown_of(own[0], message));
+    draw(first + index + 1, &lines[index], at, length)
 }
 
 /// The line, the byte and the number of bytes to mark.
-fn place(lines: &[&str], message: &str) -> (usize, usize, usize) {
+fn place(lines: &[String], message: &str) -> (usize, usize, usize) {
     for word in candidates(message) {
         for (index, line) in lines.iter().enumerate() {
             if let Some(at) = find(line, word) {

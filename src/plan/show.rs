@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::dockerfile;
+
 use super::{Base, Origin, Plan, Skipped, Source, Stage, Step};
 
 impl Display for Plan {
@@ -51,7 +53,7 @@ impl Plan {
     }
 
     fn step(&self, f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
-        write!(f, "  line {}: {}", step.located.span.first, step.located.text)?;
+        write!(f, "  line {}: {}", step.located.span.first, dockerfile::shown(&step.located.text))?;
         if step.origin == Origin::Trigger {
             write!(f, " [a trigger of the base]")?;
         }

@@ -36,6 +36,7 @@ mod trust;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 pub use download::Downloaded;
 pub use error::Error;
@@ -143,9 +144,19 @@ impl Client {
         self.runtime.block_on(pull::resolve(self, reference, platform))
     }
 
-    /// Whether `repository` has a blob, as far as it says so.
-    pub fn has(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
-        self.runtime.block_on(pull::has(self, repository, blob))
+    /// The same for whoever can do without it: after `until` it is [`Error::Interrupted`], whatever is going on.
+    pub fn resolve_by(&self, reference: &Reference, platform: &Platform, until: Instant) -> Result<Resolved, Error> {
+        self.in_time(&reference.to_string(), until, pull::resolve(self, reference, platform))
+    }
+
+    /// Whether `repository` has a blob, as far as it says so `until` then.
+    pub fn has_by(&self, repository: &Repository, blob: &Descriptor, until: Instant) -> Result<bool, Error> {
+        self.in_time(&format!("{repository}: blob {}", blob.digest), until, pull::has(self, repository, blob))
+    }
+
+    fn in_time<T>(&self, what: &str, until: Instant, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let work = async { tokio::time::timeout_at(until.into(), work).await };
+        self.runtime.block_on(work).unwrap_or_else(|_| Err(answer::silent(what)))
     }
 
     /// The same, unless it is an image or an index that `known` knows the digest of. Costs as few requests as that can be
@@ -174,6 +185,11 @@ impl Client {
         stop: &Stop,
     ) -> Result<(), Error> {
         self.runtime.block_on(stop.end(pull::fetch(self, layers, blobs, arrived)))
+    }
+
+    /// The same for one layer.
+    pub fn fetch_layer(&self, layer: &ImageLayer, blobs: &BlobDir) -> Result<(), Error> {
+        self.runtime.block_on(pull::fetch_layer(self, layer, blobs))
     }
 
     /// Resolves and fetches.

@@ -11,7 +11,8 @@ use anyhow::Result;
 use super::expose;
 use super::state::StageState;
 use crate::dockerfile::{
-    Add, ArgDefinition, Command, Copy, CopySource, Healthcheck, Instruction, Invocation, Run, Transfer, format_duration,
+    Add, ArgDefinition, Command, Copy, CopySource, Healthcheck, Instruction, Invocation, Run, Transfer,
+    format_duration, without_logins,
 };
 
 /// The row's text for `instruction`, which is about to be carried out in `state`.
@@ -100,7 +101,7 @@ fn transfer(transfer: &Transfer, state: &StageState) -> Result<String> {
         }
     }
     for path in transfer.paths() {
-        write!(text, " {}", state.expand(path)?)?;
+        write!(text, " {}", without_logins(&state.expand(path)?))?;
     }
     for source in &transfer.sources {
         if let CopySource::Heredoc(document) = source {

@@ -272,7 +272,7 @@ impl<'a> Archive<'a> {
 }
 
 /// The digest of what passes from `source` to `sink`.
-fn hash(algorithm: Algorithm, mut source: impl Read, sink: &mut impl Write) -> io::Result<Digest> {
+pub(super) fn hash(algorithm: Algorithm, mut source: impl Read, sink: &mut impl Write) -> io::Result<Digest> {
     let (mut hasher, mut buffer) = (Hasher::new(algorithm), vec![0; 1 << 17]);
     loop {
         match source.read(&mut buffer) {

@@ -6,6 +6,7 @@
 mod archive;
 mod archive_read;
 mod blobs;
+mod contents;
 mod layout;
 mod layout_dir;
 
@@ -13,6 +14,7 @@ pub use archive::write as write_archive;
 pub use archive_read::{read as read_archive, read_known as read_known_archive};
 pub(crate) use blobs::check_bytes;
 pub use blobs::{BlobDir, BlobWriter};
+pub use contents::check_contents;
 pub use layout::{
     LayoutSource, read as read_layout, read_as_is as read_layout_as_is, write as write_layout,
     write_known as write_known_layout,
@@ -43,6 +45,16 @@ pub enum Error {
         /// What was promised.
         expected: Digest,
         /// What the bytes have.
+        actual: Digest,
+    },
+    /// A layer holds something else than its diff ID names.
+    #[error("layer {blob} holds {actual} and not {expected}")]
+    Contents {
+        /// The layer.
+        blob: Digest,
+        /// What was promised.
+        expected: Digest,
+        /// What it holds.
         actual: Digest,
     },
     /// A blob is longer or shorter than its descriptor says.

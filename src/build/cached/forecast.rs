@@ -10,14 +10,14 @@ use tracing::debug;
 use super::super::base::Bases;
 use super::super::remote::Fetcher;
 use super::super::trees::Trees;
-use super::super::{Request, SnapshotMode, platform};
+use super::super::{Request, SnapshotMode, Snapshots, platform};
 use super::Layers;
 use crate::cache::{Key, Kind, Part, Place, Stretcher, key};
 use crate::codec::Packing;
 use crate::context::digests::Digests;
-use crate::dockerfile::Instruction;
+use crate::dockerfile::{self, Instruction};
 use crate::oci::Image;
-use crate::plan::{Base, Plan, Source, Stage, Step};
+use crate::plan::{Base, Compat, Plan, Source, Stage, Step};
 use crate::rootfs::RootPath;
 use crate::steps::{self, Input, Sight, StageState};
 
@@ -25,6 +25,8 @@ use crate::steps::{self, Input, Sight, StageState};
 pub(in crate::build) struct StageForecast {
     /// One for each step of the stage.
     pub(in crate::build) steps: Vec<StepForecast>,
+    /// The step under whose key the only layer of the stage stands, where a stage has one layer and it is cached.
+    pub(in crate::build) single: Option<usize>,
     /// What stands for the files that the stage leaves.
     pub(in crate::build) end: Option<Key>,
     state: StageState,
@@ -104,7 +106,8 @@ impl Seer<'_, '_> {
                 Ok(forecast)
             });
             if let Err(error) = &forecast {
-                debug!("line {} cannot be foretold: {error:#}", step.located.span.first);
+                let why = dockerfile::shown_of(&step.located.text, &format!("{error:#}"));
+                debug!("line {} cannot be foretold: {why}", step.located.span.first);
                 tip = None;
             }
             if let Ok(StepForecast { key: Some(key), place, .. }) = &mut forecast {
@@ -114,8 +117,22 @@ impl Seer<'_, '_> {
             }
             steps.push(forecast.unwrap_or_default());
         }
+        let single = match self.request.snapshots {
+            Snapshots::EachStep => None,
+            Snapshots::EachStage => self.single(stage, &mut steps, tip.is_some()),
+        };
         let end = tip.map(|tip| last.unwrap_or_else(|| key(&tip)));
-        Ok(StageForecast { steps, end, state })
+        Ok(StageForecast { steps, single, end, state })
+    }
+
+    /// Has the last step that changes files stand for all of a stage with one layer, if one of them is cached and all are known.
+    fn single(&self, stage: &Stage, steps: &mut [StepForecast], is_known: bool) -> Option<usize> {
+        let mut is_cached = false;
+        steps.iter_mut().for_each(|step| is_cached |= step.place.take().is_some());
+        let last = steps.iter().rposition(|step| step.key.is_some()).filter(|_| is_cached && is_known)?;
+        let names = [self.file.clone(), of_stage(stage), "stage".to_owned()];
+        steps[last].place = Some(Place { names, number: 0 });
+        Some(last)
     }
 
     /// Where the step stands, if its result is cached.
@@ -128,8 +145,7 @@ impl Seer<'_, '_> {
         };
         let name = instruction.name();
         let same = stage.steps[..number].iter().filter(|step| step.located.instruction.name() == name).count();
-        let of_stage = stage.name.clone().unwrap_or_else(|| stage.index.to_string());
-        is_cached.then(|| Place { names: [self.file.clone(), of_stage, name.to_owned()], number: same })
+        is_cached.then(|| Place { names: [self.file.clone(), of_stage(stage), name.to_owned()], number: same })
     }
 
     /// The forecast of a step that is carried out in `state`, over what `tip` stands for.
@@ -141,12 +157,7 @@ impl Seer<'_, '_> {
         before: &[StageForecast],
     ) -> Result<StepForecast> {
         let compat = &self.request.reading.compat;
-        let changes_files = match step.located.instruction {
-            Instruction::Run(_) | Instruction::Copy(_) | Instruction::Add(_) | Instruction::Workdir(_) => true,
-            Instruction::Volume(_) => compat.volume_makes_directory,
-            _ => false,
-        };
-        if !changes_files {
+        if !changes_files(step, compat) {
             return Ok(StepForecast::default());
         }
         let mut fixed = tip.to_vec();
@@ -194,6 +205,19 @@ impl Seer<'_, '_> {
         let sight = Sight { tree, mounts: &mounts, digests: self.digests, vault, fetch: self.fetch };
         let inputs = steps::inputs(&step.located.instruction, state, &sight)?;
         Ok(inputs.into_iter().map(|input| part(input, &mut self.stretcher)).collect())
+    }
+}
+
+fn of_stage(stage: &Stage) -> String {
+    stage.name.clone().unwrap_or_else(|| stage.index.to_string())
+}
+
+/// Whether a step can change the stage's files, for which it needs them.
+pub(in crate::build) fn changes_files(step: &Step, compat: &Compat) -> bool {
+    match step.located.instruction {
+        Instruction::Run(_) | Instruction::Copy(_) | Instruction::Add(_) | Instruction::Workdir(_) => true,
+        Instruction::Volume(_) => compat.volume_makes_directory,
+        _ => false,
     }
 }
 
@@ -245,6 +269,9 @@ fn options(request: &Request, ignored: &[RootPath]) -> Vec<Part> {
         SnapshotMode::Events | SnapshotMode::Full => {}
         SnapshotMode::Redo => options.push(Part::new(Kind::Option, "snapshot mode", "redo")),
         SnapshotMode::Time => options.push(Part::new(Kind::Option, "snapshot mode", "time")),
+    }
+    if request.snapshots == Snapshots::EachStage {
+        options.push(Part::new(Kind::Option, "snapshots", "one a stage"));
     }
     options.extend(ignored.iter().map(|path| Part::new(Kind::Option, "ignored path", path.as_bytes())));
     if request.reading.compat != Default::default() {

@@ -16,12 +16,13 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::{debug, warn};
 
 use super::Request;
+use super::base::FailedLayer;
 use crate::cache::{Cache, Content, Entry, Found, Hit, Key, Miss, Place, Publisher, Record, Repo};
 use crate::context::digests::{self, Digests, Memo};
 use crate::oci::{Digest, Format, Image, ImageLayer, Platform};
 use crate::plan::{Plan, Stage};
-pub(super) use forecast::Seer;
 use forecast::{Before, StageForecast, StepForecast};
+pub(super) use forecast::{Seer, changes_files};
 pub(super) use needs::{Need, needs};
 use report::Report;
 
@@ -67,6 +68,8 @@ pub(super) struct Cached<'scope, 'env> {
     publisher: Option<Publisher<'scope>>,
     stages: Vec<StageForecast>,
     found: BTreeMap<Key, Found>,
+    /// What steps left that were carried out, for others of the same key.
+    made: BTreeMap<Key, Hit>,
     /// What is known of the newest entries of steps that were not found.
     newest: BTreeMap<Place, Record>,
     /// The keys of layers that come from the cache.
@@ -107,18 +110,25 @@ impl<'scope, 'env> Cached<'scope, 'env> {
             Found::Miss(_) => None,
         };
         let of_layers = found.iter().filter_map(layer).collect();
-        let (broken, has_strayed) = (BTreeSet::new(), false);
-        Ok(Cached { cache, wanted, publisher, stages, found, newest, of_layers, broken, has_strayed })
+        let (made, broken, has_strayed) = (BTreeMap::new(), BTreeSet::new(), false);
+        Ok(Cached { cache, wanted, publisher, stages, found, made, newest, of_layers, broken, has_strayed })
     }
 
-    /// What the cache has for a step.
+    /// What the cache has for a step, or what the same step of another stage left.
     pub(super) fn hit(&self, stage: usize, step: usize) -> Option<&Hit> {
-        let forecast = self.forecast(stage, step)?;
+        self.forecast(stage, step)?.key.as_ref()?;
+        let forecast = self.forecast(stage, self.stages.get(stage)?.single.unwrap_or(step))?;
         forecast.place.as_ref()?;
-        match self.found.get(forecast.key.as_ref()?) {
+        let key = forecast.key.as_ref()?;
+        match self.found.get(key) {
             Some(Found::Hit(hit)) => Some(hit),
-            _ => None,
+            _ => self.made.get(key),
         }
+    }
+
+    /// The step that stands for a stage with one layer.
+    pub(super) fn single(&self, stage: usize) -> Option<usize> {
+        self.stages.get(stage)?.single
     }
 
     /// What is foretold of a step.
@@ -126,9 +136,13 @@ impl<'scope, 'env> Cached<'scope, 'env> {
         self.stages.get(stage)?.steps.get(step)
     }
 
-    /// Gives up the entries of those of `layers` that come from the cache; whether there are any.
+    /// Gives up the entries of those of `layers` that come from the cache, from the one on that `why` names, if it names one; whether
+    /// there are any.
     pub(super) fn give_up(&mut self, layers: &[ImageLayer], why: &anyhow::Error) -> bool {
-        let keys = layers.iter().filter_map(|layer| self.of_layers.get(&layer.descriptor.digest));
+        let failed = why.downcast_ref::<FailedLayer>();
+        let first = failed.and_then(|failed| layers.iter().position(|layer| layer.descriptor.digest == failed.0));
+        let keys =
+            layers[first.unwrap_or_default()..].iter().filter_map(|layer| self.of_layers.get(&layer.descriptor.digest));
         let keys: Vec<Key> = keys.filter(|key| matches!(self.found.get(*key), Some(Found::Hit(_)))).cloned().collect();
         for key in &keys {
             self.found.insert(key.clone(), Found::Miss(Miss::Unusable(format!("{why:#}"))));
@@ -142,6 +156,7 @@ impl<'scope, 'env> Cached<'scope, 'env> {
 
     /// Gives up all entries, those that were used already too.
     fn give_up_all(&mut self) {
+        self.made.clear();
         for (key, found) in self.found.iter_mut().filter(|(_, found)| matches!(found, Found::Hit(_))) {
             *found = Found::Miss(Miss::Unusable("the context changed during the build".to_owned()));
             self.broken.insert(key.clone());
@@ -155,42 +170,51 @@ impl<'scope, 'env> Cached<'scope, 'env> {
 
     /// Whether entries were given up since the last call: then what was built so far is built on them.
     pub(super) fn must_begin_anew(&mut self) -> bool {
-        !std::mem::take(&mut self.broken).is_empty()
+        let is_broken = !std::mem::take(&mut self.broken).is_empty();
+        if is_broken {
+            self.made.clear();
+        }
+        is_broken
     }
 
-    /// The entry of a step that was carried out, if it is to have one. `again` computes its key from what the context has now.
-    /// Where that is another, neither this step nor any after it has an entry, and what the cache has is of no more use: those keys
-    /// are of files that the step did not see.
-    pub(super) fn entry(
-        &mut self,
-        (stage, step): (usize, usize),
-        layer: Option<&ImageLayer>,
-        image: &Image,
-        again: impl FnOnce(&Before) -> Result<Key>,
-    ) -> Option<Held> {
+    /// Checks of a step that was carried out that its key is that of the files it read; `again` computes it from what the context has
+    /// now. Where that is another, neither this step nor any after it has an entry, and what the cache has is of no more use: those
+    /// keys are of files that the step did not see.
+    pub(super) fn check(&mut self, (stage, step): (usize, usize), again: impl FnOnce(&Before) -> Result<Key>) {
         let has_hits = self.found.values().any(|found| matches!(found, Found::Hit(_)));
-        if self.publisher.is_none() && !has_hits {
-            return None;
+        if self.has_strayed || (self.publisher.is_none() && !has_hits) {
+            return;
         }
-        let forecast = self.forecast(stage, step)?;
-        let key = forecast.key.clone()?;
-        if !self.has_strayed && !is_of_these_files(&key, forecast.before.as_ref().map(again)) {
+        let Some(forecast) = self.forecast(stage, step) else { return };
+        let Some(key) = &forecast.key else { return };
+        if !is_of_these_files(key, forecast.before.as_ref().map(again)) {
             self.has_strayed = true;
             self.give_up_all();
         }
+    }
+
+    /// The entry of a step that was carried out and checked, if it is to have one.
+    pub(super) fn entry(
+        &self,
+        (stage, step): (usize, usize),
+        layer: Option<&ImageLayer>,
+        image: &Image,
+    ) -> Option<Held> {
         self.publisher.as_ref()?;
         let forecast = self.forecast(stage, step).filter(|_| !self.has_strayed)?;
-        let place = forecast.place.clone()?;
+        let (key, place) = (forecast.key.clone()?, forecast.place.clone()?);
         let record = Record::of(&forecast.parts).inspect_err(|error| debug!("{error}")).ok()?;
         let content = layer.map_or(Content::Nothing, |layer| Content::Layer(Box::new(layer.clone())));
         let entry = Entry { key, content, created: Timestamp::now(), record };
         Some(Held { entry, place, format: image.format, platform: image.config.platform() })
     }
 
-    /// Has entries sent.
-    pub(super) fn send(&self, held: impl IntoIterator<Item = Held>) {
-        if let Some(publisher) = &self.publisher {
-            held.into_iter().for_each(|held| publisher.send(held.entry, held.place, held.format, held.platform));
+    /// Has entries sent, and keeps what they are for the same steps of other stages.
+    pub(super) fn send(&mut self, held: impl IntoIterator<Item = Held>) {
+        let Some(publisher) = &self.publisher else { return };
+        for Held { entry, place, format, platform } in held {
+            self.made.insert(entry.key.clone(), entry.hit());
+            publisher.send(entry, place, format, platform);
         }
     }
 

@@ -70,6 +70,7 @@ impl Report {
                 let found = forecast.key.as_ref().and_then(|key| cached.found.get(key));
                 match (&forecast.place, found) {
                     (None, _) if forecast.key.is_none() => row.why = Some("what it reads is not known before".into()),
+                    (None, _) if cached.hit(position, number).is_some() => row.outcome = "hit",
                     (None, _) => row.outcome = "uncached",
                     (Some(_), Some(Found::Hit(_))) => row.outcome = "hit",
                     (Some(place), Some(Found::Miss(miss))) => {

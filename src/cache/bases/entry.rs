@@ -1,13 +1,13 @@
 //! One cached base image, a layout or an archive, and reading it with everything checked.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::oci::{Descriptor, Digest, Document, Hasher, Image, Index, MAX_DOCUMENT, Manifest, Platform, Repository};
+use crate::oci::{Descriptor, Digest, Document, Hasher, Image, Index, Manifest, Platform, Repository};
 use crate::store::{self, BlobDir, LayoutDir};
 
 /// Where an image is, and which directory or file that was when it was opened.
@@ -103,21 +103,13 @@ impl Entry {
 
     /// The file that kaniko's warmer writes beside an archive, which knows no manifest itself.
     fn manifest_beside(&self, digest: &Digest) -> Result<Manifest> {
-        let path = beside(&self.path);
-        let failed = || format!("the manifest of an archive, {}", path.display());
-        ensure!(fs::symlink_metadata(&path).with_context(failed)?.is_file(), "{} is no file", path.display());
-        let mut bytes = Vec::new();
-        File::open(&path).with_context(failed)?.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).with_context(failed)?;
-        ensure!(digest.verifies(&bytes), "{} is not the manifest {digest}", path.display());
+        let name = format!("{digest}.json");
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        let failed = || format!("the manifest of an archive, {}", dir.join(&name).display());
+        let bytes = LayoutDir::open(dir).and_then(|dir| dir.read_document(&name)).with_context(failed)?;
+        ensure!(digest.verifies(&bytes), "{name} is not the manifest {digest}");
         manifest(&bytes)
     }
-}
-
-/// Where the manifest of an archive is.
-pub(super) fn beside(archive: &Path) -> PathBuf {
-    let mut name = archive.as_os_str().to_owned();
-    name.push(".json");
-    name.into()
 }
 
 fn manifest(bytes: &[u8]) -> Result<Manifest> {

@@ -1,10 +1,11 @@
 //! Base images that a warmer left in a directory (`--cache-dir`), for executors that share it.
 //!
-//! `DIR/<digest of the manifest>` is an OCI layout of one image, as kaniko's fork has it, or a docker archive with the manifest
-//! beside it in `<digest>.json`, as kaniko's own warmer writes them; `DIR/.silt-indexes/<digest>` is an index, so that its digest needs
-//! no registry either. The name is a promise that everything is checked against: the manifest against it, the configuration and
-//! the layers against the manifest, whenever they are used. So nothing here must be trusted, and nothing here fails a build: what is
-//! absent, too old, or not what it should be is pulled.
+//! `DIR/silt/<digest of the manifest>` is an OCI layout of one image; `DIR/silt/indexes/<digest>` is an index, so that its digest needs
+//! no registry either. All that is written here is below `DIR/silt`, since kaniko may share the directory: `DIR/<digest>` is an OCI
+//! layout as kaniko's fork has it, or a docker archive with the manifest beside it in `<digest>.json`, as kaniko's own warmer writes
+//! them. Those are read and never touched. The name is a promise that everything is checked against: the manifest against it, the
+//! configuration and the layers against the manifest, whenever they are used. So nothing here must be trusted, and nothing here fails
+//! a build: what is absent, too old, or not what it should be is pulled.
 //!
 //! An entry is too old when its modification time is longer ago than `--cache-ttl`.
 
@@ -17,16 +18,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use anyhow::Result;
 use jiff::SignedDuration;
 use tracing::{debug, info, warn};
 
-use crate::oci::{Descriptor, Digest, Document, Image, MAX_DOCUMENT, Platform, Repository};
-use crate::store::BlobDir;
+use crate::oci::{Descriptor, Digest, Document, Image, Platform, Repository};
+use crate::store::{BlobDir, LayoutDir};
 use entry::Entry;
 pub use shelf::{Kept, Shelf};
 
-/// The directory of indexes.
-const INDEXES: &str = ".silt-indexes";
+/// The directory of what is written here, in the one that kaniko may use too.
+const OWN: &str = "silt";
+
+/// The directory of indexes in it.
+const INDEXES: &str = "indexes";
 
 /// How deep an index may stand in an index.
 const MAX_DEPTH: usize = 4;
@@ -73,19 +78,39 @@ impl BaseCache {
     /// The image of the manifest `digest`, whose layers stay where they are until [`BaseCache::supply`] is asked for them, or are copied
     /// into `blobs` now. `None`, after a warning, if it cannot be used.
     pub fn image(&self, digest: &Digest, platform: &Platform, origin: &Repository, blobs: &BlobDir) -> Option<Image> {
+        let mut places = self.places(digest).into_iter().filter(|path| Entry::open(path).is_some()).peekable();
+        while let Some(place) = places.next() {
+            match self.image_at(&place, digest, platform, origin, blobs) {
+                Some(Ok(image)) => return Some(image),
+                Some(Err(error)) if places.peek().is_none() => {
+                    warn!("the base image in {} cannot be used and is pulled: {error}", place.display());
+                }
+                Some(Err(error)) => warn!("the base image in {} cannot be used: {error}", place.display()),
+                None => {}
+            }
+        }
+        None
+    }
+
+    /// The image at `place`; `None` if there is none by now.
+    fn image_at(
+        &self,
+        place: &Path,
+        digest: &Digest,
+        platform: &Platform,
+        origin: &Repository,
+        blobs: &BlobDir,
+    ) -> Option<Result<Image>> {
         for _ in 0..ATTEMPTS {
-            let entry = Entry::open(&self.path(digest))?;
+            let entry = Entry::open(place)?;
             match entry.image(digest, platform, origin, blobs) {
                 Ok(image) => {
                     info!("Found {digest} in {}", self.dir.display());
                     self.remember(&image, entry);
-                    return Some(image);
+                    return Some(Ok(image));
                 }
                 Err(_) if entry.is_replaced() => {}
-                Err(error) => {
-                    warn!("the base image in {} cannot be used and is pulled: {error}", entry.path().display());
-                    return None;
-                }
+                Err(error) => return Some(Err(error)),
             }
         }
         None
@@ -116,13 +141,25 @@ impl BaseCache {
         layers.extend(image.layers().iter().map(|layer| (layer.descriptor.digest.clone(), entry.clone())));
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
+    /// Where an entry may be: our own, and kaniko's.
+    fn places(&self, digest: &Digest) -> [PathBuf; 2] {
+        [self.own(digest), self.kanikos(digest)]
+    }
+
+    fn own(&self, digest: &Digest) -> PathBuf {
+        self.dir.join(OWN).join(digest.as_str())
+    }
+
+    fn kanikos(&self, digest: &Digest) -> PathBuf {
         self.dir.join(digest.as_str())
     }
 
     fn has(&self, digest: &Digest, age: Age) -> bool {
-        let path = self.path(digest);
-        let Ok(found) = fs::symlink_metadata(&path) else { return false };
+        self.places(digest).iter().any(|path| self.is_there(path, age))
+    }
+
+    fn is_there(&self, path: &Path, age: Age) -> bool {
+        let Ok(found) = fs::symlink_metadata(path) else { return false };
         if !(found.is_dir() || found.is_file()) {
             return false;
         }
@@ -135,11 +172,10 @@ impl BaseCache {
 
     /// What a known index has for `platform`.
     fn select(&self, digest: &Digest, platform: &Platform) -> Option<Digest> {
-        let path = self.dir.join(INDEXES).join(digest.as_str());
-        let found = fs::symlink_metadata(&path).ok().filter(|found| found.is_file() && found.len() <= MAX_DOCUMENT)?;
-        let bytes = fs::read(&path).ok().filter(|bytes| bytes.len() as u64 == found.len())?;
+        let indexes = LayoutDir::open(&self.dir.join(OWN).join(INDEXES)).ok()?;
+        let bytes = indexes.read_document(digest.as_str()).ok()?;
         if !digest.verifies(&bytes) {
-            debug!("{} is corrupt", path.display());
+            debug!("the index {digest} in {} is corrupt", indexes.path().display());
             return None;
         }
         match Document::parse(&bytes, None).ok()? {

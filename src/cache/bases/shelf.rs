@@ -1,6 +1,8 @@
 //! The directory of base images as warmers fill it: entries appear whole or not at all, and one warmer at a time works on an entry.
 //!
-//! The lock on `.warmer-locks/<digest>.lock` is the one of kaniko's fork. What killed warmers left is removed by the next one.
+//! All of it is below `DIR/silt`, locks too: kaniko's warmer cannot replace what it did not write, and fails where it finds such a thing
+//! under its own names. An entry of kaniko's that is whole and not too old serves as it is. What killed warmers left is removed by the
+//! next one.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -14,15 +16,15 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps, UTIME_NOW, 
 use rustix::io::Errno;
 use tracing::{info, warn};
 
-use super::entry::{Entry, beside};
-use super::{Age, BaseCache, INDEXES};
+use super::entry::Entry;
+use super::{Age, BaseCache, INDEXES, OWN};
 use crate::cache::partial::{Making, PARTIAL, Partial, make_open, remove_stale, sync_directory};
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::registry::{Client, Resolved};
 use crate::store::{self, BlobDir, LayoutDir};
 
-/// The directory of locks, as kaniko's fork has it.
-const LOCKS: &str = ".warmer-locks";
+/// The directory of locks.
+const LOCKS: &str = "locks";
 
 /// What was found instead of being fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub enum Kept {
 /// A directory to fill.
 #[derive(Debug)]
 pub struct Shelf {
+    /// Our own directory in that of the cache.
     dir: PathBuf,
     cache: BaseCache,
     making: Making,
@@ -46,10 +49,11 @@ pub struct Shelf {
 impl Shelf {
     /// Opens `dir`, which is made if it is not there, and removes what killed warmers left.
     pub fn open(dir: &Path, ttl: SignedDuration) -> Result<Self> {
-        fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
-        remove_stale(dir);
+        let own = dir.join(OWN);
+        fs::create_dir_all(dir).and_then(|()| make_open(&own)).with_context(|| format!("create {}", own.display()))?;
+        remove_stale(&own);
         let (cache, making, distrusted) = (BaseCache::new(dir, ttl), Making::default(), Mutex::default());
-        Ok(Shelf { dir: dir.to_owned(), cache, making, distrusted })
+        Ok(Shelf { dir: own, cache, making, distrusted })
     }
 
     /// The digest of the manifest that `digest` stands for on `platform`, if there is an entry, of whatever age.
@@ -79,7 +83,7 @@ impl Shelf {
     pub fn supply(&self, layer: &Descriptor, blobs: &BlobDir) -> bool {
         let distrusted = self.distrusted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let digest = |entry: &fs::DirEntry| entry.file_name().to_str()?.parse::<Digest>().ok();
-        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let entries = [&self.dir, &self.cache.dir].into_iter().flat_map(fs::read_dir).flatten().flatten();
         let mut entries = entries.filter(|entry| digest(entry).is_some_and(|digest| Some(digest) != distrusted));
         entries.any(|entry| {
             let Ok(layout) = LayoutDir::open(&entry.path()) else { return false };
@@ -93,8 +97,23 @@ impl Shelf {
     }
 
     fn keep_locked(&self, digest: &Digest) -> Result<Option<Kept>> {
-        let path = self.path(digest);
-        let Some(entry) = Entry::open(&path) else { return Ok(None) };
+        let own = self.cache.own(digest);
+        if self.is_whole(&own, digest, "will be replaced") {
+            if self.cache.is_there(&own, Age::Fresh) {
+                return Ok(Some(Kept::Fresh));
+            }
+            touch(&own).with_context(|| format!("renew {}", own.display()))?;
+            return Ok(Some(Kept::Renewed));
+        }
+        // Nothing of kaniko's is changed, its age neither.
+        let kanikos = self.cache.kanikos(digest);
+        let serves = self.cache.is_there(&kanikos, Age::Fresh) && self.is_whole(&kanikos, digest, "is left to kaniko");
+        Ok(serves.then_some(Kept::Fresh))
+    }
+
+    /// Whether there is an entry, of which every byte is right. If not, a warning says what becomes of it.
+    fn is_whole(&self, path: &Path, digest: &Digest, fate: &str) -> bool {
+        let Some(entry) = Entry::open(path) else { return false };
         let mut scratch = None;
         let verified = entry.verify(digest, || {
             let partial = Partial::begin(&self.dir, &self.making)?;
@@ -103,15 +122,7 @@ impl Shelf {
             Ok(blobs)
         });
         drop(scratch);
-        if let Err(error) = verified {
-            warn!("{} is corrupt and will be replaced: {error:#}", path.display());
-            return Ok(None);
-        }
-        if self.cache.has(digest, Age::Fresh) {
-            return Ok(Some(Kept::Fresh));
-        }
-        touch(&path).with_context(|| format!("renew {}", path.display()))?;
-        Ok(Some(Kept::Renewed))
+        verified.inspect_err(|error| warn!("{} is corrupt and {fate}: {error:#}", path.display())).is_ok()
     }
 
     fn fill(&self, resolved: &Resolved, name: &str, client: &Client) -> Result<()> {
@@ -122,11 +133,8 @@ impl Shelf {
         let manifest = Descriptor::new(documents.media_type.clone(), resolved.digest.clone(), size);
         let documents = [(&manifest, &documents.manifest[..]), (&documents.config_descriptor, &documents.config[..])];
         store::write_known_layout(&partial.blobs, documents, resolved.image.config.platform(), name)?;
-        let path = self.path(&resolved.digest);
-        partial.place(&path).with_context(|| format!("put the image to {}", path.display()))?;
-        // A sidecar of an archive that was here.
-        drop(fs::remove_file(beside(&path)));
-        Ok(())
+        let path = self.cache.own(&resolved.digest);
+        partial.place(&path).with_context(|| format!("put the image to {}", path.display()))
     }
 
     fn store_index(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
@@ -147,10 +155,6 @@ impl Shelf {
             sync_directory(&dir)
         };
         write().with_context(|| format!("write {}", path.display()))
-    }
-
-    fn path(&self, digest: &Digest) -> PathBuf {
-        self.dir.join(digest.as_str())
     }
 
     /// Waits until nobody else works on the entry. Where the file system has no locks the renames must do.

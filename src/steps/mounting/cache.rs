@@ -14,10 +14,11 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::bind;
+use super::points::Points;
 use crate::dockerfile::{self, Sharing};
 use crate::rootfs::{Entry, Kind, Root, RootPath, Timestamp, Xattrs};
 use crate::steps::Tree;
-use crate::steps::run::{Access, After, Isolation, What};
+use crate::steps::run::{Access, After, Isolation, Mount, What};
 use crate::steps::source::find_one;
 
 /// How many private directories one id may have.
@@ -28,7 +29,7 @@ const MOST_PRIVATE: u32 = 64;
 pub(super) struct Lease {
     id: Vec<u8>,
     data: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Lease {
@@ -51,7 +52,7 @@ impl Lease {
         if !fs::symlink_metadata(&data).is_ok_and(|found| found.is_dir()) {
             renew(&dir, &data, fill)?;
         }
-        Ok(Lease { id: id.to_owned(), data, _lock: lock })
+        Ok(Lease { id: id.to_owned(), data, lock })
     }
 
     /// Whether it is the cache of `id`.
@@ -67,6 +68,16 @@ impl Lease {
     /// The directory that holds the cache and its lock.
     pub(super) fn dir(&self) -> &Path {
         self.data.parent().unwrap_or(&self.data)
+    }
+
+    /// What mounting these makes in the cache.
+    pub(super) fn points(&self, mounts: &[Mount]) -> Option<Points> {
+        Points::of(&self.data, mounts)
+    }
+
+    /// Whether no other build uses the cache, when this one is done with it: the lock may be lost.
+    pub(super) fn is_ours_alone(&self) -> bool {
+        flock(&self.lock, FlockOperation::NonBlockingLockExclusive).is_ok()
     }
 
     /// What the mount shows.

@@ -6,6 +6,7 @@
 mod agent;
 mod bind;
 mod cache;
+mod points;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -27,6 +28,8 @@ pub(super) struct Mounting {
     /// Variables, `NAME=value`.
     pub(super) env: Vec<OsString>,
     caches: Vec<cache::Lease>,
+    /// What is to be removed from each cache, by its place in `caches`.
+    points: Vec<Option<points::Points>>,
     agents: Vec<agent::Relay>,
     staging: Option<PathBuf>,
 }
@@ -62,6 +65,9 @@ impl Mounting {
             let flag = Flag { number, target, tree };
             let added = mount.and_then(|mount| mounting.add(mount, &flag, sources));
             added.with_context(|| format!("--mount={written}"))?;
+        }
+        if sources.isolation == Isolation::Isolated {
+            mounting.points = mounting.caches.iter().map(|lease| lease.points(&mounting.mounts)).collect();
         }
         Ok(mounting)
     }
@@ -166,6 +172,10 @@ impl Mounting {
 impl Drop for Mounting {
     fn drop(&mut self) {
         self.agents.clear();
+        for (lease, points) in self.caches.iter().zip(&self.points) {
+            // Where another build has the cache too, one of its mounts may stand there.
+            points.iter().filter(|_| lease.is_ours_alone()).for_each(points::Points::remove);
+        }
         let Some(own) = &self.staging else { return };
         // A supervisor that was killed had no time to put things back.
         let recovered = recover(own).unwrap_or_else(|why| vec![why.to_string()]);

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{cached, done, essence, outcome, ran};
-use crate::support::executor::Build;
+use crate::support::executor::{Build, Built};
 use crate::support::registry::{Registry, free_port};
-use crate::support::{bases, image, run, scratch};
+use crate::support::{bases, image, mkfifo, run, scratch};
+use crate::warmer::digest_of;
 
 const FILE: &str = "FROM base\nRUN echo one > /one\nRUN cat /one > /two\n";
 const STEPS: [&str; 2] = ["RUN echo one > /one", "RUN cat /one > /two"];
@@ -60,7 +61,7 @@ fn an_entry_that_is_not_what_it_was_is_not_used() {
 }
 
 /// The keys of a build's steps.
-fn keys(built: &crate::support::executor::Built) -> Vec<String> {
+fn keys(built: &Built) -> Vec<String> {
     let explained: Value = serde_json::from_slice(&fs::read(built.dir().join("explained")).unwrap()).unwrap();
     let steps = explained["steps"].as_array().unwrap().iter();
     steps.map(|step| step["key"].as_str().unwrap().to_owned()).collect()
@@ -101,6 +102,94 @@ fn what_is_wrong_in_a_registry_is_a_miss() {
     fs::remove_file(layer(&keys[1])).unwrap();
     let built = done(explained(&repo));
     assert!(outcome(&built).1.contains(&STEPS[1].to_owned()), "{}", built.stderr());
+}
+
+/// Replaces a document of a layout by another, in what names it too.
+fn rewrite(layout: &Path, change: impl Fn(&mut Value)) {
+    let put = |document: &Value, descriptor: &mut Value| {
+        let bytes = serde_json::to_vec(document).unwrap();
+        fs::write(image::blob_path(layout, &digest_of(&bytes)), &bytes).unwrap();
+        descriptor["digest"] = digest_of(&bytes).into();
+        descriptor["size"] = bytes.len().into();
+    };
+    let mut manifest = image::manifest(layout);
+    let config = image::blob_path(layout, manifest["config"]["digest"].as_str().unwrap());
+    let mut config: Value = serde_json::from_slice(&fs::read(config).unwrap()).unwrap();
+    change(&mut config);
+    put(&config, &mut manifest["config"]);
+    let mut index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    put(&manifest, &mut index["manifests"][0]);
+    fs::write(layout.join("index.json"), index.to_string()).unwrap();
+}
+
+#[test]
+fn a_layer_that_does_not_hold_what_its_entry_says_is_in_no_image() {
+    let dir = scratch();
+    let repo = format!("oci:{}", dir.path().display());
+    let first = done(build(&repo));
+    for layout in layouts(dir.path()) {
+        rewrite(&layout, |config| config["rootfs"]["diff_ids"][0] = digest_of(b"something else").into());
+    }
+    // Nothing is unpacked here, so nobody else would notice.
+    let built = done(build(&repo));
+    ran(&built, &STEPS);
+    assert!(built.stderr().contains("is not used") && built.stderr().contains("holds"), "{}", built.stderr());
+    let diff_ids = |built: &Built| essence(&built.layout())["config"]["rootfs"]["diff_ids"].clone();
+    assert_eq!(diff_ids(&built)[0], diff_ids(&first)[0]);
+    ran(&done(build(&repo)), &[]);
+}
+
+#[test]
+fn what_lies_below_a_layer_that_is_broken_is_used() {
+    let registry = Registry::start();
+    let repo = registry.name("c/cache");
+    let file =
+        |last: &str| format!("FROM base\nRUN echo 1 > /1\nRUN echo 2 > /2\nRUN echo 3 > /3\nRUN cat /1 > /{last}\n");
+    let built = done(cached(&file("x"), &repo));
+    let manifest = image::manifest(&built.layout());
+    let second = manifest["layers"].as_array().unwrap().iter().rev().nth(2).unwrap();
+    let path = registry.blob_path(second["digest"].as_str().unwrap());
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    fs::write(&path, bytes).unwrap();
+    let built = done(cached(&file("y"), &repo));
+    let (hits, _) = outcome(&built);
+    // Twice, since the build began anew.
+    assert_eq!(hits.iter().filter(|step| **step == "RUN echo 1 > /1").count(), 2, "{}", built.stderr());
+    assert!(outcome(&built).1.ends_with(&["RUN echo 2 > /2", "RUN echo 3 > /3", "RUN cat /1 > /y"].map(str::to_owned)));
+    let unpacked = image::unpack(&format!("oci:{}", built.layout().display()));
+    assert_eq!(fs::read(unpacked.tree().join("y")).unwrap(), b"1\n");
+}
+
+#[test]
+fn what_never_ends_in_a_directory_holds_nobody_up() {
+    let dir = scratch();
+    let repo = format!("oci:{}", dir.path().display());
+    done(build(&repo));
+    let pipe = |path: &Path| {
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap()
+        } else {
+            fs::remove_file(path).unwrap()
+        }
+        mkfifo(path);
+    };
+    let both = layouts(dir.path());
+    pipe(&both[0]);
+    pipe(&both[1].join("index.json"));
+    for newest in fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        if newest.extension().is_some_and(|extension| extension == "json") {
+            pipe(&newest);
+        }
+    }
+    ran(&done(build(&repo)), &STEPS);
+    // They are replaced. A document without an end is as good as none.
+    ran(&done(build(&repo)), &[]);
+    fs::File::create(both[0].join("index.json")).unwrap().set_len(1 << 40).unwrap();
+    let blob = fs::read_dir(both[1].join("blobs/sha256")).unwrap().next().unwrap().unwrap().path();
+    pipe(&blob);
+    ran(&done(build(&repo)), &STEPS);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Why a step was carried out: what differs from the last time, by name.
 
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
 use super::{cached, done};
 use crate::support::executor::{Build, Built};
+use crate::support::nginx::Nginx;
 use crate::support::registry::Registry;
 use crate::support::scratch;
 
@@ -66,19 +68,57 @@ fn no_value_is_in_a_cache() {
     let dir = scratch();
     let repo = format!("oci:{}", dir.path().display());
     done(build(FILE, &repo, "hunter2-is-secret"));
-    let mut waiting = vec![dir.path().to_owned()];
     let mut documents = 0;
-    while let Some(path) = waiting.pop() {
-        if path.is_dir() {
-            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-            continue;
-        }
+    for path in below(vec![dir.path().to_owned()]) {
         let bytes = fs::read(&path).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         documents += usize::from(text.contains("VERSION"));
         assert!(!text.contains("hunter2"), "{}", path.display());
     }
     assert!(documents > 0, "no document names the argument");
+}
+
+#[test]
+fn secrets_of_addresses_are_shown_nowhere() {
+    let nginx =
+        Nginx::start(|port, _| format!("server {{ listen 127.0.0.1:{port}; location = /x {{ return 200 \"x\"; }} }}"));
+    let dir = scratch();
+    let repo = format!("oci:{}", dir.path().display());
+    let host = nginx.name("");
+    let file = |more: &str| {
+        format!(
+            "FROM base\nARG TOKEN\nADD http://me:hunter2@{host}x?t=hunter2 /a\nADD http://$TOKEN@{host}x{more} /b\n"
+        )
+    };
+    let of = |more: &str| build(&file(more), &repo, "1").args(["--build-arg=TOKEN=hunter2:x", "--verbosity=debug"]);
+    let (first, second) = (done(of("")), done(of("?a=hunter2")));
+    assert!(why(&second, "ADD http://***@").starts_with("hit"), "{:?}", rows(&second));
+    let failed = build(&file("/none?a=hunter2"), &repo, "1").arg("--build-arg=TOKEN=hunter2:x").run();
+    assert!(!failed.status.success() && failed.stderr().contains("ADD http://***@"), "{}", failed.stderr());
+    let mut all = vec![dir.path().to_owned()];
+    for built in [&first, &second, &failed] {
+        let named = ["explained", "benchmark.json", "stderr", "stdout", "image/index.json"];
+        all.extend(named.map(|name| built.dir().join(name)).into_iter().filter(|path| path.exists()));
+    }
+    let history = super::essence(&second.layout())["config"]["history"].to_string();
+    assert!(history.contains("ADD http://***@") && !history.contains("me:hunter2"), "{history}");
+    assert!(all.len() > 10);
+    for path in below(all) {
+        let bytes = fs::read(&path).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("hunter2"), "{}", path.display());
+    }
+}
+
+/// The files at and below these paths.
+fn below(mut waiting: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    while let Some(path) = waiting.pop() {
+        match path.is_dir() {
+            true => waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path())),
+            false => files.push(path),
+        }
+    }
+    files
 }
 
 #[test]

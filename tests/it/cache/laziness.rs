@@ -81,3 +81,47 @@ fn a_stage_is_not_built_when_all_that_uses_it_is_known() {
     let built = done(cached(&file("true"), &repo).file("a", "B"));
     ran(&built, &["COPY a /in", "RUN mkdir /out && cp /in /out/x", "COPY --from=tools /out /o/", "RUN true"]);
 }
+
+#[test]
+fn the_same_step_of_two_stages_is_carried_out_once() {
+    let dir = scratch();
+    let repo = format!("oci:{}", dir.path().display());
+    let random = "RUN cat /proc/sys/kernel/random/uuid > /id";
+    let file = format!(
+        "FROM base AS one\n{random}\nFROM base AS two\n{random}\nRUN echo more >> /id\nFROM base\nCOPY --from=one /id /1\nCOPY --from=two /id /2\n"
+    );
+    let built = done(cached(&file, &repo));
+    let (hits, runs) = outcome(&built);
+    assert_eq!(hits, [random], "{}", built.stderr());
+    assert_eq!(runs.iter().filter(|step| *step == random).count(), 1);
+    let unpacked = image::unpack(&format!("oci:{}", built.layout().display()));
+    let read = |name: &str| std::fs::read_to_string(unpacked.tree().join(name)).unwrap();
+    assert_eq!(read("2"), read("1") + "more\n");
+    ran(&done(cached(&file, &repo)), &[]);
+}
+
+#[test]
+fn the_one_layer_of_a_stage_is_known_as_a_whole() {
+    let dir = scratch();
+    let repo = format!("oci:{}", dir.path().display());
+    let file = "FROM base AS tools\nRUN echo t > /t\nENV A=1\nFROM base\nCOPY a /a\nRUN cat /a > /1; rm /etc/passwd\nLABEL x=y\n\
+                COPY --from=tools /t /t\nWORKDIR /etc\nCMD [\"sh\"]\n";
+    let single = |content: &str| cached(file, &repo).file("a", content).arg("--single-snapshot");
+    let first = done(single("A"));
+    assert_eq!(outcome(&first).0, [""; 0]);
+    let second = done(single("A"));
+    ran(&second, &[]);
+    assert!(!second.root().exists(), "something was unpacked");
+    assert_eq!(essence(&first.layout()), essence(&second.layout()));
+    // All of a stage or nothing of it.
+    let other = done(single("B"));
+    let all = ["COPY a /a", "RUN cat /a > /1; rm /etc/passwd", "COPY --from=tools /t /t", "WORKDIR /etc"];
+    assert_eq!(outcome(&other).1.iter().filter(|step| *step != "RUN echo t > /t").collect::<Vec<_>>(), all);
+    let unpacked = image::unpack(&format!("oci:{}", other.layout().display()));
+    assert_eq!(std::fs::read(unpacked.tree().join("1")).unwrap(), b"B");
+    // Its files, where a stage needs them that is carried out, and not as the layer of one step.
+    let copies = done(cached(&file.replace("/t /t", "/t /u"), &repo).file("a", "A").arg("--single-snapshot"));
+    assert_eq!(outcome(&copies).0, ["RUN echo t > /t"], "{}", copies.stderr());
+    let each = done(cached(file, &repo).file("a", "A"));
+    assert_eq!(outcome(&each).0, [""; 0], "{}", each.stderr());
+}

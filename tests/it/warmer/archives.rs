@@ -1,7 +1,9 @@
 //! What kaniko's own warmers write is read, and what is written here leaves it as it is.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use super::{Scene, asked, fault};
 use crate::support::{image, run};
@@ -27,7 +29,7 @@ fn as_kaniko(scene: &Scene) -> String {
     fs::write(files.join("manifest.json"), list.to_string()).unwrap();
     run(Command::new("tar")
         .arg("-cf")
-        .arg(scene.entry(&digest))
+        .arg(scene.kanikos(&digest))
         .arg("-C")
         .arg(&files)
         .args([config])
@@ -41,7 +43,7 @@ fn as_kaniko(scene: &Scene) -> String {
 fn as_skopeo(scene: &Scene) -> String {
     let (digest, raw) = (scene.digest("base:1"), scene.raw("base:1"));
     fs::create_dir_all(scene.cache()).unwrap();
-    let (archive, place) = (scene.dir.path().join("image.tar"), scene.entry(&digest));
+    let (archive, place) = (scene.dir.path().join("image.tar"), scene.kanikos(&digest));
     let to = format!("docker-archive:{}:a/b:c", archive.display());
     image::copy(&format!("docker://{}", scene.registry.name("base:1")), &to);
     fs::rename(&archive, place).unwrap();
@@ -73,21 +75,46 @@ fn an_archive_with_other_compression_is_read() {
     builds_without_a_request(&scene, &digest);
 }
 
+/// All that stands in the directory at names of kaniko's, and when it was last changed.
+fn kanikos(scene: &Scene) -> Vec<(PathBuf, SystemTime)> {
+    let all = fs::read_dir(scene.cache()).unwrap().map(|entry| entry.unwrap().path());
+    let mut kanikos: Vec<_> = all.filter(|path| *path != scene.own()).collect();
+    kanikos.sort();
+    kanikos.into_iter().map(|path| (path.clone(), fs::metadata(path).unwrap().modified().unwrap())).collect()
+}
+
 #[test]
-fn the_warmer_keeps_an_archive_that_is_whole_and_replaces_one_that_is_not() {
+fn a_warmer_leaves_all_names_of_kaniko_alone() {
     let scene = Scene::new();
-    let digest = as_kaniko(&scene);
-    let entry = scene.entry(&digest);
-    let before = fs::read(&entry).unwrap();
-    let said = scene.warm(&["-i", &scene.gateway.name("base:1")]);
-    assert!(said.contains("is there already"), "{said}");
-    assert_eq!(fs::read(&entry).unwrap(), before, "kaniko goes on with it");
-    assert_eq!(asked(&scene.gateway), ["HEAD /v2/base/manifests/1"]);
-    fs::write(&entry, &before[..before.len() / 2]).unwrap();
-    let said = scene.warm(&["-i", &scene.gateway.name("base:1")]);
-    assert!(said.contains("corrupt"), "{said}");
-    assert_eq!(fault(&entry), None);
-    assert!(!scene.cache().join(format!("{digest}.json")).exists(), "the manifest of an archive that is gone");
+    let digest = scene.warm_base();
+    assert_eq!(kanikos(&scene), []);
+    assert_eq!(fault(&scene.entry(&digest)), None);
+    fs::remove_dir_all(scene.own()).unwrap();
+    // An archive that is whole serves both.
+    as_kaniko(&scene);
+    let (archive, before) = (scene.kanikos(&digest), kanikos(&scene));
+    let bytes = fs::read(&archive).unwrap();
+    let warm = || scene.warm(&["-i", &scene.registry.name("base:1")]);
+    let said = scene.warm(&["-i", &scene.counting().name("base:1")]);
+    assert!(said.contains("is there already") && !scene.entry(&digest).exists(), "{said}");
+    builds_without_a_request(&scene, &digest);
+    // One that is too old or broken has an entry of ours beside it, and stays what it was.
+    let old = SystemTime::now() - Duration::from_secs(400 * 3600);
+    fs::File::open(&archive).unwrap().set_modified(old).unwrap();
+    let said = warm();
+    assert!(said.contains("Stored") && fault(&scene.entry(&digest)).is_none(), "{said}");
+    assert_eq!((fs::read(&archive).unwrap(), kanikos(&scene).len()), (bytes.clone(), before.len()));
+    assert_eq!(fs::metadata(&archive).unwrap().modified().unwrap(), old);
+    fs::remove_dir_all(scene.own()).unwrap();
+    fs::write(&archive, &bytes[..bytes.len() / 2]).unwrap();
+    let spoilt = kanikos(&scene);
+    let said = warm();
+    assert!(said.contains("is corrupt and is left to kaniko") && fault(&scene.entry(&digest)).is_none(), "{said}");
+    assert_eq!((fs::read(&archive).unwrap().len(), kanikos(&scene)), (bytes.len() / 2, spoilt));
+    builds_without_a_request(&scene, &digest);
+    // And where ours is the broken one, kaniko's is used.
+    fs::write(&archive, &bytes).unwrap();
+    fs::write(scene.entry(&digest).join("blobs").join(digest.replace(':', "/")), "x").unwrap();
     builds_without_a_request(&scene, &digest);
 }
 
@@ -95,7 +122,7 @@ fn the_warmer_keeps_an_archive_that_is_whole_and_replaces_one_that_is_not() {
 fn an_archive_that_cannot_be_checked_or_is_another_is_pulled_instead() {
     let scene = Scene::new();
     let digest = as_kaniko(&scene);
-    let (entry, beside) = (scene.entry(&digest), scene.cache().join(format!("{digest}.json")));
+    let (entry, beside) = (scene.kanikos(&digest), scene.cache().join(format!("{digest}.json")));
     let (archive, manifest) = (fs::read(&entry).unwrap(), fs::read(&beside).unwrap());
     let pulls = |what: &str| {
         let counted = scene.counting();
@@ -131,7 +158,7 @@ fn a_layout_of_kanikos_fork_is_read() {
     let made = scene.dir.path().join("made");
     let to = format!("oci:{}:{}", made.display(), "index.docker.io/library/base");
     run(Command::new("skopeo").args(["copy", "--quiet", "--preserve-digests", "--src-tls-verify=false", &name, &to]));
-    fs::rename(made, scene.entry(&digest)).unwrap();
+    fs::rename(made, scene.kanikos(&digest)).unwrap();
     builds_without_a_request(&scene, &digest);
     let said = scene.warm(&["-i", &scene.gateway.name("base:1")]);
     assert!(said.contains("is there already"), "{said}");

@@ -9,7 +9,7 @@ use super::{Scene, asked, digest_of, entries, fault, said};
 use crate::platforms::several;
 use crate::support::gateway::{Gateway, Verdict};
 use crate::support::nginx::Nginx;
-use crate::support::{image, run};
+use crate::support::{image, mkfifo, run};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -24,7 +24,6 @@ fn an_entry_is_a_layout_that_others_read_and_is_the_image_of_the_registry() {
     assert_eq!(raw.into_bytes(), scene.raw("base:1"));
     let mode = fs::metadata(&entry).unwrap().mode();
     assert_eq!(mode & 0o7777, 0o755, "others read it too");
-    assert!(scene.cache().join(format!(".warmer-locks/{digest}.lock")).exists(), "as kaniko's fork locks it");
     let tree = image::unpack(&scene.layout(&digest));
     assert!(tree.tree().join("bin/sh").exists());
 }
@@ -79,7 +78,7 @@ fn of_an_index_the_image_of_the_platform_is_stored() {
         scene.warm(&["-i", &scene.gateway.name("multi:1"), &format!("--customPlatform={platform}")]);
         assert_eq!(fault(&scene.entry(&of(architecture))), None, "{platform}");
     }
-    assert_eq!(entries(&scene.cache()).len(), 2, "no entry for the index itself, which kaniko would take for an image");
+    assert_eq!(entries(&scene.own()).len(), 2, "no entry for the index itself, which kaniko would take for an image");
     // The index is known too, so that its digest needs no registry, and its tag only the headers.
     let counted = scene.counting();
     let by_digest = counted.name(&format!("multi@{}", scene.digest("multi:1")));
@@ -122,7 +121,7 @@ fn a_dockerfile_names_its_images() {
         let said = scene.warm(args);
         let missing: Vec<_> = expected.iter().filter(|digest| fault(&scene.entry(digest)).is_some()).collect();
         assert!(missing.is_empty(), "{missing:?}: {said}");
-        assert_eq!(entries(&scene.cache()).len(), 3, "{said}");
+        assert_eq!(entries(&scene.own()).len(), 3, "{said}");
         fs::remove_dir_all(scene.cache()).unwrap();
     };
     check(&["--dockerfile", &path, "--build-arg=TAG=1"]);
@@ -223,20 +222,23 @@ fn an_entry_that_is_corrupt_is_replaced_and_one_that_is_old_renewed() {
     assert!(said.contains("counts as new"), "{said}");
     assert_eq!(asked(&gateway), ["HEAD /v2/base/manifests/1"]);
     assert!(fs::metadata(&entry).unwrap().modified().unwrap() > old + Duration::from_secs(3600));
-    let left: Vec<_> = fs::read_dir(scene.cache()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> = fs::read_dir(scene.own()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_str().unwrap().starts_with(".warming-")), "{left:?}");
 }
 
 #[test]
 fn what_a_killed_warmer_left_goes_and_what_a_running_one_makes_stays() {
     let scene = Scene::new();
-    let [left, held] = ["left", "held"].map(|name| scene.cache().join(format!(".warming-{name}")));
+    let [left, held] = ["left", "held"].map(|name| scene.own().join(format!(".warming-{name}")));
     fs::create_dir_all(left.join("blobs/sha256")).unwrap();
     fs::create_dir(&held).unwrap();
     let lock = fs::File::open(&held).unwrap();
     lock.lock().unwrap();
+    // Nobody is at the other end of a pipe, and a warmer does not wait for one.
+    let pipe = scene.own().join(".warming-pipe");
+    mkfifo(&pipe);
     scene.warm_base();
-    assert!(!left.exists() && held.exists());
+    assert!(!left.exists() && held.exists() && !pipe.exists());
 }
 
 #[test]
@@ -252,6 +254,6 @@ fn a_signal_ends_it_and_leaves_nothing() {
     }
     rustix::process::kill_process(rustix::process::Pid::from_child(&warmer), rustix::process::Signal::TERM).unwrap();
     assert_eq!(warmer.wait().unwrap().code(), Some(143));
-    let left = fs::read_dir(scene.cache()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left = fs::read_dir(scene.own()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_str().unwrap().starts_with(".warming-")));
 }

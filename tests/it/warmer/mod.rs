@@ -2,7 +2,6 @@
 
 mod archives;
 mod filling;
-mod kills;
 mod reading;
 
 use std::fs;
@@ -20,10 +19,10 @@ use crate::support::{bases, image, run, scratch};
 const WARMER: &str = env!("CARGO_BIN_EXE_warmer");
 
 /// A registry with images, a server before it that counts, and a directory to fill.
-struct Scene {
-    registry: Registry,
+pub struct Scene {
+    pub registry: Registry,
     gateway: Gateway,
-    dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
 }
 
 impl Scene {
@@ -32,7 +31,7 @@ impl Scene {
         Scene::below(scratch())
     }
 
-    fn below(dir: tempfile::TempDir) -> Scene {
+    pub fn below(dir: tempfile::TempDir) -> Scene {
         let registry = Registry::start();
         image::copy(
             &format!("oci:{}:latest", bases::busybox().display()),
@@ -43,7 +42,7 @@ impl Scene {
     }
 
     /// The directory.
-    fn cache(&self) -> PathBuf {
+    pub fn cache(&self) -> PathBuf {
         self.dir.path().join("cache")
     }
 
@@ -53,7 +52,7 @@ impl Scene {
     }
 
     /// The digest of what a name stands for in the registry.
-    fn digest(&self, name: &str) -> String {
+    pub fn digest(&self, name: &str) -> String {
         digest_of(&self.raw(name))
     }
 
@@ -66,6 +65,16 @@ impl Scene {
 
     /// Where the entry of a digest is.
     fn entry(&self, digest: &str) -> PathBuf {
+        self.own().join(digest)
+    }
+
+    /// The directory of silt's own in it.
+    pub fn own(&self) -> PathBuf {
+        self.cache().join("silt")
+    }
+
+    /// Where kaniko has its entry.
+    fn kanikos(&self, digest: &str) -> PathBuf {
         self.cache().join(digest)
     }
 
@@ -78,14 +87,14 @@ impl Scene {
     }
 
     /// A command that warms this directory.
-    fn warmer(&self, args: &[&str]) -> Command {
+    pub fn warmer(&self, args: &[&str]) -> Command {
         let mut command = Command::new(WARMER);
         command.arg(format!("--cache-dir={}", self.cache().display())).args(args).stdin(Stdio::null());
         command
     }
 
     /// Warms and expects success; what it said.
-    fn warm(&self, args: &[&str]) -> String {
+    pub fn warm(&self, args: &[&str]) -> String {
         let done = self.warmer(args).output().unwrap();
         assert!(done.status.success(), "{}", said(&done));
         said(&done)
@@ -110,7 +119,8 @@ fn said(done: &Output) -> String {
     String::from_utf8_lossy(&done.stderr).into_owned()
 }
 
-fn digest_of(bytes: &[u8]) -> String {
+/// The digest of bytes.
+pub fn digest_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
@@ -121,25 +131,38 @@ fn asked(gateway: &Gateway) -> Vec<String> {
 }
 
 /// Why an entry is not the image of its name, read without the program under test.
-fn fault(entry: &Path) -> Option<String> {
-    let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+pub fn fault(entry: &Path) -> Option<String> {
+    let digest = entry.file_name().unwrap().to_str().unwrap();
+    match listed(entry) {
+        Ok(listed) if listed == digest => layout_fault(entry),
+        Ok(listed) => Some(format!("index.json names {listed}")),
+        Err(error) => Some(error),
+    }
+}
+
+/// Why a directory is not a layout of a whole image, likewise.
+pub fn layout_fault(entry: &Path) -> Option<String> {
     let check = || -> Result<(), String> {
-        let digest = entry.file_name().unwrap().to_str().unwrap();
         read(&entry.join("oci-layout"))?;
-        let index: Value = serde_json::from_slice(&read(&entry.join("index.json"))?).map_err(|e| e.to_string())?;
-        let listed = index["manifests"][0]["digest"].as_str().unwrap_or_default();
         let named = |digest: &str| -> Result<Vec<u8>, String> {
             let bytes = read(&entry.join("blobs").join(digest.replace(':', "/")))?;
             if digest_of(&bytes) == digest { Ok(bytes) } else { Err(format!("{digest} has other bytes")) }
         };
-        if listed != digest {
-            return Err(format!("index.json names {listed}"));
-        }
-        let manifest: Value = serde_json::from_slice(&named(digest)?).map_err(|e| e.to_string())?;
+        let manifest: Value = serde_json::from_slice(&named(&listed(entry)?)?).map_err(|e| e.to_string())?;
         let mut blobs = manifest["layers"].as_array().unwrap().iter().chain([&manifest["config"]]);
         blobs.try_for_each(|blob| named(blob["digest"].as_str().unwrap()).map(drop))
     };
     check().err()
+}
+
+/// The digest that a layout lists.
+fn listed(entry: &Path) -> Result<String, String> {
+    let index: Value = serde_json::from_slice(&read(&entry.join("index.json"))?).map_err(|e| e.to_string())?;
+    Ok(index["manifests"][0]["digest"].as_str().unwrap_or_default().to_owned())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The entries that have a digest for a name.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -75,7 +76,8 @@ impl Book {
             return Ok(());
         }
         fs::create_dir_all(dir)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(dir.join(LOCK))?;
+        let lock =
+            File::options().create(true).truncate(false).write(true).custom_flags(at_once()).open(dir.join(LOCK))?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::Error(error) => error,
             TryLockError::WouldBlock => io::Error::other("another build writes them"),
@@ -116,10 +118,16 @@ fn file(dir: &Path, binding: &Binding) -> PathBuf {
     dir.join(name)
 }
 
+/// Whoever opens a pipe that stands there must not wait for its other end, and a link is none of ours.
+fn at_once() -> i32 {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+    i32::try_from(flags.bits()).unwrap_or_default()
+}
+
 /// The records in the file; none if it is not there, not whole or bound to something else.
 fn read(path: &Path, binding: &Binding) -> Records {
     let open = || -> io::Result<Vec<u8>> {
-        let file = File::open(path)?;
+        let file = File::options().read(true).custom_flags(at_once()).open(path)?;
         let mut bytes = Vec::with_capacity(usize::try_from(file.metadata()?.len().min(LARGEST)).unwrap_or(0));
         file.take(LARGEST + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
