@@ -1,12 +1,14 @@
 //! From a request to an image: plans the Dockerfile, builds each stage in turn and keeps what later stages need.
 //!
 //! Nothing is published here: the result is a value and blobs in the work directory, and `export` takes it from there. The
-//! engine is one thread; the recorder and the network have their own.
+//! engine is one thread; what makes blobs of layers, the recorder and the network have their own.
 
+mod background;
 mod base;
 mod cached;
 mod current;
 mod disk;
+mod draft;
 mod error;
 mod kept;
 mod mode;
@@ -30,6 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
+pub use background::{Listener, Ready};
 pub use cached::{Access, LayerCache, Layers};
 pub use error::Error;
 pub use mode::{RecorderChoice, SnapshotMode, Snapshots, Verify};
@@ -53,6 +56,7 @@ use crate::registry;
 use crate::steps::run::Control;
 use crate::steps::{Rights, Vault};
 use crate::store::{BlobDir, LayoutSource};
+use background::Background;
 use base::Bases;
 
 /// Where a named context comes from.
@@ -147,11 +151,18 @@ pub struct Request {
     pub cache: Option<LayerCache>,
 }
 
-/// Builds the image. Its blobs are in `request.blobs`; the root is left as the last stage left it.
+/// Builds the image. Its blobs are in `request.blobs`; the root is left as the last stage left it. `listener` hears of each new
+/// blob as soon as it is whole.
 ///
 /// # Errors
 /// One line that says what failed, with the Dockerfile's line where there is one.
-pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) -> Result<Image, Error> {
+pub fn run(
+    request: &Request,
+    site: Site,
+    control: &Control,
+    timings: &Timings,
+    listener: &Listener<'_>,
+) -> Result<Image, Error> {
     let context = source::open(request)?;
     if request.times.lie_ahead() {
         warn!("The times of this image may lie ahead of now, so a second build has others");
@@ -165,7 +176,9 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
     let cache = cache_of(request).map(|wanted| (cached::open(request, wanted), wanted));
     // When this ends, all entries are sent.
     let built = thread::scope(|scope| {
-        let builder = stage::Builder::new(request, site, control, timings, &context, (bases, told, &caches))?;
+        let background = Background::start(scope, request.packing, &site.work, listener);
+        let shared = (bases, told, &caches, background);
+        let builder = stage::Builder::new(request, site, control, timings, &context, shared)?;
         let Some((cache, wanted)) = &cache else { return builder.stages(&plan) };
         let publisher = (wanted.access == Access::ReadWrite).then(|| Publisher::start(scope, cache));
         builder.with_cache(&plan, cache, wanted, publisher)?.stages(&plan)

@@ -58,7 +58,7 @@ fn carry_out(
     if !(flags.output.no_push || flags.push.skip_push_permission_check) {
         request.registry.check_push_to_all(&destinations.push).context("check before the build")?;
     }
-    let built = build::run(&request, site.clone(), control, timings);
+    let built = build::run(&request, site.clone(), control, timings, &|_| ());
     // Before anything is written to where it shall go, as in kaniko, and after a failure too.
     let cleaned = if flags.place.cleanup { site.clean() } else { Ok(()) };
     let image = built?;

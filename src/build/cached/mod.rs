@@ -16,13 +16,15 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::{debug, warn};
 
 use super::Request;
-use crate::cache::{Cache, Content, Entry, Found, Hit, Key, Miss, Place, Publisher, Record, Repo};
+use super::draft::Draft;
+use crate::cache::{Cache, Content, Entry, Found, Hit, Key, Miss, Parcel, Place, Publisher, Record, Repo};
 use crate::context::digests::{self, Digests, Memo};
-use crate::oci::{Digest, Format, Image, ImageLayer, Platform};
+use crate::layer::Pending;
+use crate::oci::{Digest, Image, ImageLayer, Repository};
 use crate::plan::{Plan, Stage};
 pub(super) use forecast::Seer;
 use forecast::{Before, StageForecast, StepForecast};
-pub(super) use needs::{Need, needs};
+pub(super) use needs::{Need, needs, of_target};
 use report::Report;
 
 /// A layer cache, as the user wants it.
@@ -77,14 +79,6 @@ pub(super) struct Cached<'scope, 'env> {
     has_strayed: bool,
 }
 
-/// An entry that waits until its stage is settled.
-pub(super) struct Held {
-    entry: Entry,
-    place: Place,
-    format: Format,
-    platform: Platform,
-}
-
 impl<'scope, 'env> Cached<'scope, 'env> {
     /// Foretells all steps and looks for what is known of them.
     pub(super) fn new(
@@ -127,8 +121,8 @@ impl<'scope, 'env> Cached<'scope, 'env> {
     }
 
     /// Gives up the entries of those of `layers` that come from the cache; whether there are any.
-    pub(super) fn give_up(&mut self, layers: &[ImageLayer], why: &anyhow::Error) -> bool {
-        let keys = layers.iter().filter_map(|layer| self.of_layers.get(&layer.descriptor.digest));
+    pub(super) fn give_up<'l>(&mut self, layers: impl Iterator<Item = &'l ImageLayer>, why: &anyhow::Error) -> bool {
+        let keys = layers.filter_map(|layer| self.of_layers.get(&layer.descriptor.digest));
         let keys: Vec<Key> = keys.filter(|key| matches!(self.found.get(*key), Some(Found::Hit(_)))).cloned().collect();
         for key in &keys {
             self.found.insert(key.clone(), Found::Miss(Miss::Unusable(format!("{why:#}"))));
@@ -164,10 +158,10 @@ impl<'scope, 'env> Cached<'scope, 'env> {
     pub(super) fn entry(
         &mut self,
         (stage, step): (usize, usize),
-        layer: Option<&ImageLayer>,
-        image: &Image,
+        layer: Option<Pending>,
+        image: &Draft,
         again: impl FnOnce(&Before) -> Result<Key>,
-    ) -> Option<Held> {
+    ) -> Option<Parcel> {
         let has_hits = self.found.values().any(|found| matches!(found, Found::Hit(_)));
         if self.publisher.is_none() && !has_hits {
             return None;
@@ -182,15 +176,23 @@ impl<'scope, 'env> Cached<'scope, 'env> {
         let forecast = self.forecast(stage, step).filter(|_| !self.has_strayed)?;
         let place = forecast.place.clone()?;
         let record = Record::of(&forecast.parts).inspect_err(|error| debug!("{error}")).ok()?;
-        let content = layer.map_or(Content::Nothing, |layer| Content::Layer(Box::new(layer.clone())));
-        let entry = Entry { key, content, created: Timestamp::now(), record };
-        Some(Held { entry, place, format: image.format, platform: image.config.platform() })
+        let entry = Entry { key, content: Content::Nothing, created: Timestamp::now(), record };
+        Some(Parcel { entry, layer, place, format: image.format(), platform: image.platform() })
+    }
+
+    /// The repository that gets the layer of a step once that was carried out, if one does.
+    pub(super) fn gets(&self, stage: usize, step: usize) -> Option<&Repository> {
+        let Repo::Registry(repository) = &self.cache.repo else { return None };
+        let forecast = self.forecast(stage, step)?;
+        let is_sent =
+            self.publisher.is_some() && !self.has_strayed && forecast.key.is_some() && forecast.place.is_some();
+        is_sent.then_some(repository)
     }
 
     /// Has entries sent.
-    pub(super) fn send(&self, held: impl IntoIterator<Item = Held>) {
+    pub(super) fn send(&self, held: impl IntoIterator<Item = Parcel>) {
         if let Some(publisher) = &self.publisher {
-            held.into_iter().for_each(|held| publisher.send(held.entry, held.place, held.format, held.platform));
+            held.into_iter().for_each(|held| publisher.send(held));
         }
     }
 
