@@ -3,7 +3,8 @@
 //! The writer shall not wait where a step is about to begin, and a layer has no bound. So what is too much for the memory that all
 //! queues of a build share goes into a file without a name, and is read back from there. Where nothing is about to begin, or the
 //! file may not grow, the writer waits. The file takes at most a quarter of the space that was free, since steps need it, and
-//! none of a file system in memory; what was read is given back at once.
+//! none of a file system in memory; the place of what was read is written to again. (Holes would give it back early, but ext4 of
+//! older kernels writes out first what a hole is made of.)
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,7 +13,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FallocateFlags, fallocate, fstatfs};
+use rustix::fs::fstatfs;
 use tracing::debug;
 
 /// Bytes that pass at once.
@@ -64,7 +65,8 @@ enum End {
 
 struct State {
     pieces: VecDeque<Piece>,
-    in_file: u64,
+    /// Places in the file whose pieces were read.
+    free: Vec<u64>,
     end: End,
     /// Whether there is a reader.
     is_read: bool,
@@ -102,7 +104,7 @@ pub struct SpoolReader {
 
 /// An empty queue.
 pub fn spool(memory: &Arc<Memory>, pace: Pace) -> (SpoolWriter, SpoolReader) {
-    let state = State { pieces: VecDeque::new(), in_file: 0, end: End::More, is_read: true };
+    let state = State { pieces: VecDeque::new(), free: Vec::new(), end: End::More, is_read: true };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
     let reader = SpoolReader { shared: shared.clone(), piece: None, from_file: Vec::new(), at: 0 };
     let memory = memory.clone();
@@ -160,20 +162,20 @@ impl Spill {
         Some(Spill { file: Arc::new(file), end: 0, room })
     }
 
-    /// Puts `bytes` there, if they and what else is in it are not too much.
-    fn put(&mut self, bytes: &[u8], in_file: u64) -> Option<Piece> {
-        let length = bytes.len() as u64;
-        if in_file.saturating_add(length) > self.room {
+    /// Puts `bytes` there, at a place that is `free` or at the end, if that is not too far.
+    fn put(&mut self, bytes: &[u8], free: Option<u64>) -> Option<Piece> {
+        let at = free.unwrap_or(self.end);
+        let end = self.end.max(at + PIECE as u64);
+        if end > self.room {
             return None;
         }
-        if let Err(error) = self.file.write_all_at(bytes, self.end) {
+        if let Err(error) = self.file.write_all_at(bytes, at) {
             debug!("nothing more is spilled: {error}");
             self.room = 0;
             return None;
         }
-        let piece = Piece::File { file: self.file.clone(), at: self.end, length: bytes.len() };
-        self.end += length;
-        Some(piece)
+        self.end = end;
+        Some(Piece::File { file: self.file.clone(), at, length: bytes.len() })
     }
 }
 
@@ -227,7 +229,6 @@ impl SpoolWriter {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "nobody takes the layer any more"));
         }
         if let Piece::File { length, .. } = &piece {
-            state.in_file += *length as u64;
             self.spilled += *length as u64;
         }
         state.pieces.push_back(piece);
@@ -243,8 +244,9 @@ impl SpoolWriter {
                 None => self.pace = Pace::Wait,
             }
         }
-        let in_file = self.shared.lock().in_file;
-        self.file.as_mut()?.put(bytes, in_file)
+        let file = self.file.as_mut()?;
+        let free = self.shared.lock().free.pop();
+        file.put(bytes, free)
     }
 }
 
@@ -304,10 +306,7 @@ impl BufRead for SpoolReader {
                 Some(Piece::File { file, at, length }) => {
                     self.from_file.resize(length, 0);
                     file.read_exact_at(&mut self.from_file, at)?;
-                    // Where holes cannot be made, the space comes back with the end of the layer.
-                    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-                    let _ = fallocate(&*file, hole, at, length as u64);
-                    self.shared.lock().in_file -= length as u64;
+                    self.shared.lock().free.push(at);
                 }
                 None => {}
             }
