@@ -19,6 +19,9 @@ use tracing::debug;
 /// Bytes that pass at once.
 const PIECE: usize = 1 << 18;
 
+/// What is no longer than this is kept in memory anyway, in bytes: most layers are, and a file would cost more.
+const SMALL: usize = 1 << 15;
+
 /// The share of the free space that may be used.
 const SHARE: u64 = 4;
 
@@ -121,10 +124,10 @@ impl Memory {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps `bytes` if there is room, otherwise gives them back.
+    /// Keeps `bytes` if there is room or they are few, otherwise gives them back.
     fn try_hold(self: &Arc<Self>, bytes: Vec<u8>) -> Result<Held, Vec<u8>> {
         let mut used = self.lock();
-        if *used + bytes.len() > self.most {
+        if bytes.len() > SMALL && *used + bytes.len() > self.most {
             return Err(bytes);
         }
         *used += bytes.len();

@@ -20,6 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A step that says that it runs, and goes on when the test says so.
 const WAITING: &str = "RUN echo > /started; while [ ! -e /go ]; do sleep 0.02; done\n";
 
+/// Makes a large file that takes long to compress: noise of seven bits a byte, since noise as such is stored.
+fn noise(megabytes: u32) -> String {
+    let count = 16 * megabytes;
+    format!("RUN dd if=/dev/urandom bs=64k count={count} 2> /dev/null | tr '\\200-\\377' '\\000-\\177' > /noise\n")
+}
+
 /// How uploads end.
 const COMMIT: &str = "PUT /v2/";
 
@@ -174,8 +180,7 @@ fn a_build_that_is_stopped_gives_up_what_is_under_way() {
     let registry = Registry::start();
     let gateway = stalling(&registry);
     // The second layer is compressed for seconds, when the upload of the first has begun.
-    let noise = "RUN dd if=/dev/urandom of=/noise bs=64k count=3200 2> /dev/null\n";
-    let build = build(&dockerfile(&format!("RUN echo 1 > /one\n{noise}"), ""), &gateway);
+    let build = build(&dockerfile(&format!("RUN echo 1 > /one\n{}", noise(150)), ""), &gateway);
     let mut running = build.args(["--compression-level=9"]).start();
     once(&mut running, "an upload", || !gateway.lines("PATCH").is_empty());
     running.signal(Signal::TERM);
@@ -185,7 +190,7 @@ fn a_build_that_is_stopped_gives_up_what_is_under_way() {
     assert_eq!((manifests(&gateway).len(), registry.manifest_status("some/app", "1")), (0, 404));
     assert!(!built.dir().join("build/work").exists(), "the work directory is left");
     let spilled = built.steps("RUN dd")[0]["spilled_bytes"].as_u64().unwrap();
-    assert!(spilled > 100 << 20, "{spilled} bytes waited on disk");
+    assert!(spilled > 50 << 20, "{spilled} bytes waited on disk");
 }
 
 /// Three files that are not too large are too large as one layer.
@@ -204,13 +209,13 @@ fn a_layer_that_cannot_be_stored_ends_the_build_at_its_line() {
 
 #[test]
 fn a_large_layer_waits_on_disk_and_not_in_memory() {
-    let noise = "RUN dd if=/dev/urandom of=/noise bs=64k count=2400 2> /dev/null\n";
+    let noise = noise(120);
     let build = Build::new(&format!("FROM base\n{noise}RUN echo 1 > /one\n{noise}")).base("base", &bases::busybox());
     let built = build.arg("--no-push").measured().succeed();
     let steps = built.steps("RUN dd");
     let spilled: Vec<_> = steps.iter().map(|step| step["spilled_bytes"].as_u64().unwrap()).collect();
-    assert!(spilled[0] > 50 << 20, "{spilled:?}");
+    assert!(spilled[0] > 40 << 20, "{spilled:?}");
     assert_eq!(spilled[1], 0, "nothing follows the last step, so it waits");
-    assert!(steps.iter().all(|step| step["bytes_out"].as_u64().unwrap() > 150 << 20), "{steps:?}");
+    assert!(steps.iter().all(|step| step["bytes_out"].as_u64().unwrap() > 100 << 20), "{steps:?}");
     assert!(built.peak() < 60 << 20, "{} bytes resident at the most", built.peak());
 }
