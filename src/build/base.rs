@@ -154,7 +154,8 @@ impl<'a> Bases<'a> {
             let shown = Transfer::begin(&format!("unpack {digest}"), layer.descriptor.size);
             let blob = BufReader::with_capacity(1 << 17, shown.reading(self.blobs.open(digest)?));
             let mut tar = Verified::new(codec::decode(blob)?, &layer.diff_id);
-            let unpacked = codec::ahead(&mut tar, |tar| unpacker.layer(tar))?.map_err(Into::into).and_then(|()| tar.finish());
+            let unpacked =
+                codec::ahead(&mut tar, |tar| unpacker.layer(tar))?.map_err(Into::into).and_then(|()| tar.finish());
             unpacked.with_context(|| FailedLayer(digest.clone()))
         })?;
         refuse_conflicts(unpacker.skipped(), spared)?;

@@ -3,12 +3,13 @@
 use anyhow::Result;
 use tracing::warn;
 
-use super::cached::Held;
+use super::background::{Way, Written};
 use super::disk::Disk;
+use super::draft::{Draft, Made, Place};
 use super::timings::StepTiming;
 use super::{Request, Snapshots, Times, Timings};
-use crate::layer::Layer;
-use crate::oci::{History, Image, ImageLayer, Platform};
+use crate::cache::Parcel;
+use crate::oci::{History, Platform};
 use crate::plan::Stage;
 use crate::steps::StageState;
 
@@ -16,7 +17,7 @@ use crate::steps::StageState;
 pub(super) struct Current {
     /// Its position in the plan.
     pub(super) position: usize,
-    pub(super) image: Image,
+    pub(super) image: Draft,
     pub(super) state: StageState,
     pub(super) platform: Platform,
     /// The volumes of what it starts from.
@@ -28,9 +29,9 @@ pub(super) struct Current {
     /// Steps whose changes are not in a layer yet.
     pub(super) pending: Vec<Pending>,
     /// The layer for all of them, where the cache has it, or once it is written.
-    pub(super) single: Option<ImageLayer>,
+    pub(super) single: Option<Made>,
     /// Entries for the cache of steps that something may still be found out about.
-    pub(super) held: Vec<Held>,
+    pub(super) held: Vec<Parcel>,
 }
 
 /// A step that waits for the snapshot of its stage.
@@ -41,7 +42,7 @@ pub(super) struct Pending {
 }
 
 impl Current {
-    pub(super) fn new(position: usize, image: Image, state: StageState, platform: Platform) -> Current {
+    pub(super) fn new(position: usize, image: Draft, state: StageState, platform: Platform) -> Current {
         let volumes = state.config.config.volumes.keys().cloned().collect();
         let (disk, applied, pending, single, held) = (None, 0, Vec::new(), None, Vec::new());
         Current { position, image, state, platform, volumes, disk, applied, pending, single, held }
@@ -49,20 +50,20 @@ impl Current {
 
     /// Takes what snapshot is still to be taken before anything of the stage is used. Whether the steps' layers have all that
     /// they changed.
-    pub(super) fn end(&mut self, stage: &Stage, request: &Request, timings: &Timings) -> Result<bool> {
-        match request.snapshots {
-            Snapshots::EachStep => self.settle(stage, request, timings),
-            Snapshots::EachStage => self.snapshot_all(stage, request, timings).map(|()| true),
+    pub(super) fn end(&mut self, stage: &Stage, way: &Way<'_>, timings: &Timings) -> Result<bool> {
+        match way.request.snapshots {
+            Snapshots::EachStep => self.settle(stage, way, timings),
+            Snapshots::EachStage => self.snapshot_all(stage, way, timings).map(|()| true),
         }
     }
 
     /// Looks once more where a recording may have missed something. What is found is a layer of its own, and then the result
     /// is false.
-    pub(super) fn settle(&mut self, stage: &Stage, request: &Request, timings: &Timings) -> Result<bool> {
+    pub(super) fn settle(&mut self, stage: &Stage, way: &Way<'_>, timings: &Timings) -> Result<bool> {
         let Some(disk) = self.disk.as_mut().filter(|disk| !disk.is_settled()) else { return Ok(true) };
         let text = "what directory watches did not hear of";
         let mut timing = timing_of(stage, text);
-        let layer = disk.settle(request, &mut timing);
+        let layer = disk.settle(way, &mut timing);
         timings.step(timing);
         match layer? {
             None => Ok(true),
@@ -70,25 +71,25 @@ impl Current {
                 warn!(
                     "A step changed files in a way that directory watches do not hear of; they are in a layer of their own"
                 );
-                self.extend(request, Some(of_image(&layer)), text)?;
-                self.applied = self.image.layers().len();
+                self.extend(way.request, Some(made(&layer, Place::of(&stage.from))), text)?;
+                self.applied = self.image.layers();
                 Ok(false)
             }
         }
     }
 
     /// One layer for all steps. It stands with the last of them that can have changed files.
-    fn snapshot_all(&mut self, stage: &Stage, request: &Request, timings: &Timings) -> Result<()> {
+    fn snapshot_all(&mut self, stage: &Stage, way: &Way<'_>, timings: &Timings) -> Result<()> {
         match &mut self.disk {
             Some(disk) if disk.is_touched() => {
                 let mut timing = timing_of(stage, "the single snapshot of the stage");
-                let taken = disk.snapshot_all(request, &mut timing);
+                let taken = disk.snapshot_all(way, &mut timing);
                 timings.step(timing);
                 let taken = taken?;
                 if let Some(path) = disk.take_heeded() {
                     self.state.wrote_below_volume(&path);
                 }
-                self.single = taken.as_ref().map(of_image);
+                self.single = taken.as_ref().map(|layer| made(layer, Place::of(&stage.from)));
             }
             _ => {}
         }
@@ -96,30 +97,28 @@ impl Current {
         let last = pending.iter().rposition(|step| step.writes);
         for (at, step) in pending.iter().enumerate() {
             let layer = if Some(at) == last { self.single.clone() } else { None };
-            self.extend(request, layer, &step.text)?;
+            self.extend(way.request, layer, &step.text)?;
         }
         if self.disk.is_some() {
-            self.applied = self.image.layers().len();
+            self.applied = self.image.layers();
         }
         Ok(())
     }
 
     /// Adds what a step left to the image: a layer, if it has one, and a row of the history.
-    pub(super) fn extend(&mut self, request: &Request, layer: Option<ImageLayer>, text: &str) -> Result<()> {
+    pub(super) fn extend(&mut self, request: &Request, layer: Option<Made>, text: &str) -> Result<()> {
         let is_kanikos = request.reading.compat.history_of_layers;
         let history = if is_kanikos { kanikos_row(text) } else { row(text, request.times) };
-        match layer {
-            Some(layer) => self.image.append_layer(layer, history)?,
-            None if is_kanikos => {}
-            None => self.image.push_history(history),
+        if layer.is_none() && is_kanikos {
+            return Ok(());
         }
-        Ok(())
+        self.image.push(layer, history)
     }
 }
 
-/// A layer that was written here, as an image has it.
-pub(super) fn of_image(layer: &Layer) -> ImageLayer {
-    ImageLayer { descriptor: layer.descriptor.clone(), diff_id: layer.diff_id.clone(), origin: None }
+/// A layer that was written here, by what stands at `place`.
+pub(super) fn made(layer: &Written, place: Place) -> Made {
+    Made::Pending(layer.pending.clone(), place)
 }
 
 /// Figures of a snapshot that belongs to no single step.

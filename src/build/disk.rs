@@ -12,13 +12,13 @@ use anyhow::{Context as _, Result, ensure};
 use silt_watcher::{Inode, Nominated};
 use tracing::warn;
 
+use super::Snapshots;
+use super::background::{Way, Written};
 use super::base::Bases;
 use super::nominator::{Answer, Nominator};
 use super::site::mounts;
 use super::snapshot::{self, Apart};
 use super::timings::{StepTiming, nanos};
-use super::{Request, Snapshots};
-use crate::layer::Layer;
 use crate::oci::Image;
 use crate::rootfs::{Kind, Node, Root, RootPath};
 use crate::snapshot::{Baseline, Candidates};
@@ -168,13 +168,13 @@ impl Disk {
     }
 
     /// The snapshot of a step.
-    pub(super) fn snapshot(&mut self, request: &Request, timing: &mut StepTiming) -> Result<Option<Layer>> {
-        self.take(request, timing, |nominator, root, baseline| Some(nominator.take(root, baseline)))
+    pub(super) fn snapshot(&mut self, way: &Way<'_>, timing: &mut StepTiming) -> Result<Option<Written>> {
+        self.take(way, timing, |nominator, root, baseline| Some(nominator.take(root, baseline)))
     }
 
     /// The only snapshot of a stage.
-    pub(super) fn snapshot_all(&mut self, request: &Request, timing: &mut StepTiming) -> Result<Option<Layer>> {
-        self.take(request, timing, |nominator, root, baseline| Some(nominator.take_settled(root, baseline)))
+    pub(super) fn snapshot_all(&mut self, way: &Way<'_>, timing: &mut StepTiming) -> Result<Option<Written>> {
+        self.take(way, timing, |nominator, root, baseline| Some(nominator.take_settled(root, baseline)))
     }
 
     /// Whether every step was answered with all that it changed.
@@ -183,17 +183,17 @@ impl Disk {
     }
 
     /// Looks once more where a recording may have missed something, before anything of the stage is used.
-    pub(super) fn settle(&mut self, request: &Request, timing: &mut StepTiming) -> Result<Option<Layer>> {
+    pub(super) fn settle(&mut self, way: &Way<'_>, timing: &mut StepTiming) -> Result<Option<Written>> {
         self.ran = true;
-        self.take(request, timing, |nominator, root, baseline| nominator.settle(root, baseline))
+        self.take(way, timing, |nominator, root, baseline| nominator.settle(root, baseline))
     }
 
     fn take(
         &mut self,
-        request: &Request,
+        way: &Way<'_>,
         timing: &mut StepTiming,
         ask: impl FnOnce(&mut Nominator, &Root, &Baseline) -> Option<Answer>,
-    ) -> Result<Option<Layer>> {
+    ) -> Result<Option<Written>> {
         let (began, cpu) = (Instant::now(), snapshot::cpu_ns());
         let ran = std::mem::take(&mut self.ran);
         let answer = if ran { ask(&mut self.nominator, &self.root, &self.baseline) } else { None };
@@ -203,7 +203,7 @@ impl Disk {
         }
         let (candidates, lost) = answered(answer, touched, timing);
         timing.record_ns += nanos(began.elapsed());
-        let taken = snapshot::take(request, &self.root, &mut self.baseline, candidates, &self.apart, timing);
+        let taken = snapshot::take(way, &self.root, &mut self.baseline, candidates, &self.apart, timing);
         timing.snapshot_cpu_ns = snapshot::cpu_ns().saturating_sub(cpu);
         if let Some(lost) = lost {
             tell(&lost, timing);

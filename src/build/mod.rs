@@ -1,12 +1,14 @@
 //! From a request to an image: plans the Dockerfile, builds each stage in turn and keeps what later stages need.
 //!
 //! Nothing is published here: the result is a value and blobs in the work directory, and `export` takes it from there. The
-//! engine is one thread; the recorder and the network have their own.
+//! engine is one thread; what makes blobs of layers, the recorder and the network have their own.
 
+mod background;
 mod base;
 mod cached;
 mod current;
 mod disk;
+mod draft;
 mod error;
 mod full;
 mod kept;
@@ -32,6 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
+pub use background::{Listener, Ready};
 pub use cached::{Access, LayerCache, Layers};
 pub use error::Error;
 pub use mode::{RecorderChoice, SnapshotMode, Snapshots, Verify};
@@ -55,6 +58,7 @@ use crate::registry;
 use crate::steps::run::Control;
 use crate::steps::{Rights, Vault};
 use crate::store::{BlobDir, LayoutSource};
+use background::Background;
 use base::Bases;
 use prefetch::Prefetch;
 
@@ -150,11 +154,18 @@ pub struct Request {
     pub cache: Option<LayerCache>,
 }
 
-/// Builds the image. Its blobs are in `request.blobs`; the root is left as the last stage left it.
+/// Builds the image. Its blobs are in `request.blobs`; the root is left as the last stage left it. `listener` hears of each new
+/// blob as soon as it is whole.
 ///
 /// # Errors
 /// One line that says what failed, with the Dockerfile's line where there is one.
-pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) -> Result<Image, Error> {
+pub fn run(
+    request: &Request,
+    site: Site,
+    control: &Control,
+    timings: &Timings,
+    listener: &Listener<'_>,
+) -> Result<Image, Error> {
     let context = source::open(request)?;
     if request.times.lie_ahead() {
         warn!("The times of this image may lie ahead of now, so a second build has others");
@@ -169,7 +180,9 @@ pub fn run(request: &Request, site: Site, control: &Control, timings: &Timings) 
     // When this ends, all entries are sent.
     let built = thread::scope(|scope| {
         let ahead = Prefetch::new(scope, request);
-        let builder = stage::Builder::new(request, site, control, timings, &context, (bases, told, &caches, ahead))?;
+        let background = Background::start(scope, request.packing, &site.work, listener);
+        let shared = (bases, told, &caches, ahead, background);
+        let builder = stage::Builder::new(request, site, control, timings, &context, shared)?;
         let Some((cache, wanted)) = &cache else { return builder.stages(&plan) };
         let publisher = (wanted.access == Access::ReadWrite).then(|| Publisher::start(scope, cache));
         builder.with_cache(&plan, cache, wanted, publisher)?.stages(&plan)

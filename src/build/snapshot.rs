@@ -1,7 +1,6 @@
-//! The snapshot of one step: candidates become a change set, the change set a layer in the blob directory.
+//! The snapshot of one step: candidates become a change set, and the change set a layer, whose blob may follow later.
 
 use std::borrow::Cow;
-use std::io::{BufWriter, Write};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -9,16 +8,16 @@ use nix::time::{ClockId, clock_gettime};
 use silt_watcher::{Inode, Nominated};
 use tracing::warn;
 
+use super::Verify;
+use super::background::{Way, Written};
 use super::timings::{StepTiming, nanos};
-use super::{Request, Verify};
-use crate::layer::{self, Layer};
 use crate::rootfs::{Root, RootPath};
 use crate::snapshot::{Baseline, Candidates, Change, ChangeSet, diff};
 
 /// What one snapshot gave.
 pub(super) struct Taken {
     /// `None` if nothing changed.
-    pub(super) layer: Option<Layer>,
+    pub(super) layer: Option<Written>,
     /// The directories that came or changed.
     pub(super) directories: Vec<(RootPath, Inode)>,
     /// The first change below one of the directories that the caller heeds.
@@ -36,7 +35,7 @@ pub(super) struct Apart {
 
 /// Compares, writes the layer if anything changed, and brings the baseline up to date.
 pub(super) fn take(
-    request: &Request,
+    way: &Way<'_>,
     root: &Root,
     baseline: &mut Baseline,
     candidates: Candidates,
@@ -54,7 +53,7 @@ pub(super) fn take(
     for path in &diff.sockets {
         warn!("{path} is a socket, which no layer can hold");
     }
-    if request.verify == Verify::Each {
+    if way.request.verify == Verify::Each {
         verify(root, baseline, &diff.changes)?;
     }
     let started = Instant::now();
@@ -64,15 +63,17 @@ pub(super) fn take(
         Cow::Owned(diff.changes.without_below(&apart.dropped))
     };
     let heeded = changes.below(&apart.heeded).cloned();
-    let mut written = if changes.is_empty() { None } else { Some(write(request, root, &changes)?) };
+    let mut written =
+        if changes.is_empty() { None } else { Some(way.write(root, &changes).context("write the layer")?) };
     drop(changes);
     timing.layer_ns = nanos(started.elapsed());
     let directories = diff.directories().map(|(path, inode)| (path.clone(), inode)).collect();
-    let contents = written.as_mut().map(|layer| std::mem::take(&mut layer.contents));
+    let contents = written.as_mut().map(|layer| std::mem::take(&mut layer.tar.contents));
     baseline.apply(diff, contents.unwrap_or_default());
     if let Some(layer) = &written {
-        timing.bytes_in += layer.uncompressed_size;
-        timing.bytes_out = layer.descriptor.size;
+        timing.bytes_in += layer.tar.size;
+        timing.spilled_bytes += layer.spilled;
+        timing.blob = Some(layer.pending.blob.clone());
     }
     Ok(Taken { layer: written, directories, heeded })
 }
@@ -83,17 +84,6 @@ fn count(candidates: &Candidates) -> Option<u64> {
         Candidates::Everything => None,
         Candidates::Only(Nominated { paths, trees, inodes }) => Some((paths.len() + trees.len() + inodes.len()) as u64),
     }
-}
-
-fn write(request: &Request, root: &Root, changes: &ChangeSet) -> Result<Layer> {
-    let mut blob = request.blobs.writer()?;
-    let mut sink = BufWriter::with_capacity(1 << 17, &mut blob);
-    let options = layer::Options { packing: request.packing, clamp_mtime: request.times.latest() };
-    let layer = layer::write(root, changes, &options, &mut sink).context("write the layer")?;
-    sink.flush().context("write the layer")?;
-    drop(sink);
-    blob.finish(Some(&layer.descriptor.digest))?;
-    Ok(layer)
 }
 
 /// Walks everything too and fails, naming paths, if the nominated candidates led to another change set.

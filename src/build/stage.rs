@@ -11,10 +11,12 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use tracing::{info, warn};
 
+use super::background::{Audience, Background, Haste, Way, Written};
 use super::base::Bases;
-use super::cached::{self, Cached, Need, Seer, changes_files, needs};
-use super::current::{Current, Pending, of_image};
+use super::cached::{self, Cached, Need, Seer, changes_files, needs, of_target};
+use super::current::{Current, Pending, made};
 use super::disk::Disk;
+use super::draft::{Draft, Late, Made, Place};
 use super::error::one_line;
 use super::prefetch::Prefetch;
 use super::remote::Fetcher;
@@ -26,9 +28,9 @@ use super::{Differences, Error, LayerCache, Request, Snapshots, Timings, full, k
 use crate::cache::{Cache, Hit, Publisher, Stretcher};
 use crate::context::Context;
 use crate::context::digests::Digests;
-use crate::dockerfile::{self, Instruction, Located};
-use crate::layer::Layer;
-use crate::oci::{Image, ImageLayer, Platform};
+use crate::dockerfile::{self, Instruction, Located, Span};
+use crate::layer;
+use crate::oci::{Image, Platform};
 use crate::plan::{Base, Plan, Stage, Step};
 use crate::rootfs::Root;
 use crate::steps::{self, Caches, Sources, StageState, Touched, run};
@@ -57,15 +59,24 @@ pub(super) struct Builder<'a, 'scope> {
     told: BTreeSet<u32>,
     /// Cache mounts.
     caches: &'a Caches<'a>,
+    /// What makes blobs of layers.
+    background: Background,
+    /// The stages whose layers are the target's.
+    of_target: BTreeSet<usize>,
+    /// Whether another stage follows.
+    stage_follows: bool,
 }
 
 /// A stage that later ones may need.
 struct Finished {
-    image: Image,
+    image: Draft,
     state: StageState,
     platform: Platform,
     tree: Option<Root>,
 }
+
+/// What a build makes ready for its stages.
+type Shared<'a, 'scope> = (Bases<'a>, BTreeSet<u32>, &'a Caches<'a>, Prefetch<'scope, 'a>, Background);
 
 impl<'a, 'scope> Builder<'a, 'scope> {
     pub(super) fn new(
@@ -74,7 +85,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         control: &'a run::Control,
         timings: &'a Timings,
         context: &'a Context,
-        (bases, told, caches, ahead): (Bases<'a>, BTreeSet<u32>, &'a Caches<'a>, Prefetch<'scope, 'a>),
+        (bases, told, caches, ahead, background): Shared<'a, 'scope>,
     ) -> Result<Self> {
         let fetch = Fetcher::new(&request.registry, site.work.clone(), &request.vault);
         let trees = Trees::new(request, context)?;
@@ -97,6 +108,9 @@ impl<'a, 'scope> Builder<'a, 'scope> {
             is_anew,
             told,
             caches,
+            background,
+            of_target: BTreeSet::new(),
+            stage_follows: false,
         })
     }
 
@@ -130,10 +144,11 @@ impl<'a, 'scope> Builder<'a, 'scope> {
 
     /// Builds the stages of `plan` that are needed and returns the image of its target.
     pub(super) fn stages(mut self, plan: &Plan) -> Result<Image, Error> {
+        self.of_target = of_target(plan);
         let (needs, outcome) = loop {
             let known = |stage, step| self.cached.as_ref().is_some_and(|cached| cached.hit(stage, step).is_some());
             let needs = needs(plan, &known);
-            let outcome = self.all(plan, &needs);
+            let outcome = self.all(plan, &needs).and_then(|()| self.wait(plan.target));
             let is_anew = outcome.is_err() && self.cached.as_mut().is_some_and(Cached::must_begin_anew);
             if !is_anew {
                 break (needs, outcome);
@@ -141,13 +156,20 @@ impl<'a, 'scope> Builder<'a, 'scope> {
             self.begin_anew()?;
         };
         let target = self.finished.into_iter().nth(plan.target).flatten();
-        let mut image = target.map(|target| target.image);
+        let mut image = target.and_then(|target| target.image.into_image());
         if let Some(cached) = self.cached {
             self.digests.save();
             cached.finish(image.as_mut(), plan, &needs, &self.context.dockerfile_name());
         }
         outcome?;
         Ok(image.context("the plan has no target")?)
+    }
+
+    /// Waits until all layers of a finished stage are whole.
+    fn wait(&mut self, position: usize) -> Result<(), Error> {
+        let Some(Some(finished)) = self.finished.get_mut(position) else { return Ok(()) };
+        let waited = finished.image.whole().map(drop);
+        waited.map_err(|cause| self.late(cause))
     }
 
     /// Forgets what was built on what the cache had and cannot be used.
@@ -167,11 +189,10 @@ impl<'a, 'scope> Builder<'a, 'scope> {
     fn all(&mut self, plan: &Plan, needs: &[Need]) -> Result<(), Error> {
         let cached = self.cached.as_ref();
         let is_carried_out = |stage: usize, step: usize| cached.is_none_or(|cached| cached.hit(stage, step).is_none());
+        let compat = &self.request.reading.compat;
         let has_root = |position: usize| {
             let mut steps = plan.stages[position].steps.iter().enumerate();
-            steps.any(|(number, step)| {
-                is_carried_out(position, number) && is_on_disk(step, &self.request.reading.compat)
-            })
+            steps.any(|(number, step)| is_carried_out(position, number) && changes_files(step, compat))
         };
         self.ahead.foresee(plan, needs, has_root, &mut self.bases);
         for (position, stage) in plan.stages.iter().enumerate() {
@@ -181,6 +202,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
                 self.finished.push(None);
                 continue;
             }
+            self.stage_follows = needs.iter().skip(position + 1).any(|need| need.image);
             let current = self.stage(stage, plan, need)?;
             let (finished, standing) = self.finish(stage, current, need)?;
             let unused = self.standing.take().filter(|unused| unused.stage == position);
@@ -192,15 +214,19 @@ impl<'a, 'scope> Builder<'a, 'scope> {
 
     fn stage(&mut self, stage: &Stage, plan: &Plan, need: Need) -> Result<Current, Error> {
         info!("{}", one_line(&stage.from.text));
+        if let Some(cached) = &mut self.cached {
+            cached.expect(self.finished.len());
+        }
         let mut current = self.begin(stage, plan).map_err(|cause| self.at(&stage.from, cause))?;
         for (number, step) in stage.steps.iter().enumerate() {
+            current.image.check().map_err(|late| self.late(late.into()))?;
             let is_carried_out = self.hit(current.position, number).is_none();
             if is_carried_out && changes_files(step, &self.request.reading.compat) {
                 self.bring(stage, &mut current).map_err(|cause| self.at(&stage.from, cause))?;
             }
             self.step(stage, (number, step), &mut current).map_err(|cause| self.at(&step.located, cause))?;
         }
-        let ended = current.end(stage, self.request, self.timings).map(|is_whole| {
+        let ended = current.end(stage, &self.way(stage, &current, None), self.timings).map(|is_whole| {
             self.remember_single(&mut current);
             self.release(is_whole, &mut current);
         });
@@ -210,9 +236,40 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         Ok(current)
     }
 
+    /// Places what went wrong at an instruction, or at the one that left the layer which was not made.
     fn at(&self, located: &Located, cause: anyhow::Error) -> Error {
+        match cause.is::<Late>() {
+            true => self.late(cause),
+            false => self.error(located.span, &located.text, cause),
+        }
+    }
+
+    fn error(&self, span: Span, text: &str, cause: anyhow::Error) -> Error {
         let cause = full::explained(cause, &self.site);
-        Error::at((&self.context.dockerfile_name(), self.context.dockerfile_text()), located.span, &located.text, cause)
+        Error::at((&self.context.dockerfile_name(), self.context.dockerfile_text()), span, text, cause)
+    }
+
+    fn late(&self, cause: anyhow::Error) -> Error {
+        match cause.downcast_ref::<Late>().map(|late| late.place.clone()) {
+            Some(Place { span, text }) => self.error(span, &text, cause),
+            None => Error::Other(cause),
+        }
+    }
+
+    /// How a layer leaves: that of the step with this number, or one of the stage's end.
+    fn way(&self, stage: &Stage, current: &Current, number: Option<usize>) -> Way<'_> {
+        let is_work =
+            |(later, step): (usize, &Step)| self.hit(current.position, later).is_none() && self.changes_files(step);
+        let step_follows = number.is_some_and(|number| stage.steps.iter().enumerate().skip(number + 1).any(is_work));
+        let haste = if step_follows || self.stage_follows { Haste::StepFollows } else { Haste::None };
+        let cached = self.cached.as_ref();
+        let of_entry = number.or_else(|| cached?.single(current.position));
+        let cache = of_entry.and_then(|number| cached?.gets(current.position, number));
+        let audience = match self.of_target.contains(&current.position) {
+            true => Audience::Listener(cache.cloned()),
+            false => Audience::Nobody,
+        };
+        Way { request: self.request, background: &self.background, haste, audience }
     }
 
     fn begin(&mut self, stage: &Stage, plan: &Plan) -> Result<Current> {
@@ -227,7 +284,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
             base => {
                 let image = self.bases.fetch(base, &wanted)?;
                 let state = StageState::new(image.config.clone(), plan.args.clone(), plan.escape);
-                (image, state.following(self.request.reading.compat), wanted)
+                (Draft::new(image), state.following(self.request.reading.compat), wanted)
             }
         };
         let is_carried_out = |(number, step): &(usize, &Step)| is_run(step) && self.hit(position, *number).is_none();
@@ -262,7 +319,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
             self.timings.step(timing);
             return self.replay(stage, step, hit, &text, current);
         }
-        let outcome = self.execute_and_snapshot(step, current, &mut timing);
+        let outcome = self.execute_and_snapshot(stage, (number, step), current, &mut timing);
         self.timings.step(timing);
         self.tell_differences(located.span.first, &mut current.state);
         let layer = outcome?;
@@ -272,12 +329,12 @@ impl<'a, 'scope> Builder<'a, 'scope> {
                 self.check(number, step, current)?;
             }
             Snapshots::EachStep => {
-                let layer = layer.as_ref().map(of_image);
-                current.extend(self.request, layer.clone(), &text)?;
+                let layer = layer.as_ref();
+                current.extend(self.request, layer.map(|layer| made(layer, Place::of(located))), &text)?;
                 if layer.is_some() {
-                    current.applied = current.image.layers().len();
+                    current.applied = current.image.layers();
                 }
-                self.remember(number, step, layer.as_ref(), current)?;
+                self.remember(number, step, layer.map(|layer| layer.pending.clone()), current)?;
             }
         }
         Ok(())
@@ -286,16 +343,17 @@ impl<'a, 'scope> Builder<'a, 'scope> {
     /// Does without a step whose result is known. What watches may have missed so far belongs below it.
     fn replay(&mut self, stage: &Stage, step: &Step, hit: Hit, text: &str, current: &mut Current) -> Result<()> {
         info!("It is in the cache since {}", hit.created.strftime("%Y-%m-%d %H:%M:%S"));
-        let is_whole = current.settle(stage, self.request, self.timings)?;
+        let is_whole = current.settle(stage, &self.way(stage, current, None), self.timings)?;
         self.release(is_whole, current);
         steps::foresee(&step.located.instruction, &mut current.state)?;
         self.tell_differences(step.located.span.first, &mut current.state);
+        let layer = hit.layer.map(|layer| Made::Whole(Box::new(layer)));
         if self.request.snapshots == Snapshots::EachStage {
-            current.single = hit.layer;
+            current.single = layer;
             current.pending.push(Pending { text: text.to_owned(), writes: true });
             return Ok(());
         }
-        current.extend(self.request, hit.layer, text)
+        current.extend(self.request, layer, text)
     }
 
     fn changes_files(&self, step: &Step) -> bool {
@@ -323,7 +381,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         &mut self,
         number: usize,
         step: &Step,
-        layer: Option<&ImageLayer>,
+        layer: Option<layer::Pending>,
         current: &mut Current,
     ) -> Result<()> {
         self.check(number, step, current)?;
@@ -342,7 +400,8 @@ impl<'a, 'scope> Builder<'a, 'scope> {
             return;
         };
         if let Some(number) = cached.single(position).filter(|number| cached.hit(position, *number).is_none()) {
-            current.held.extend(cached.entry((position, number), current.single.as_ref(), &current.image));
+            let layer = current.single.as_ref().and_then(Made::pending);
+            current.held.extend(cached.entry((position, number), layer, &current.image));
         }
     }
 
@@ -382,10 +441,11 @@ impl<'a, 'scope> Builder<'a, 'scope> {
     /// The step's layer, if it has a snapshot of its own and changed anything.
     fn execute_and_snapshot(
         &mut self,
-        step: &Step,
+        stage: &Stage,
+        (number, step): (usize, &Step),
         current: &mut Current,
         timing: &mut StepTiming,
-    ) -> Result<Option<Layer>> {
+    ) -> Result<Option<Written>> {
         let each_step = self.request.snapshots == Snapshots::EachStep;
         if let (Some(disk), Instruction::Run(_), true) = (&mut current.disk, &step.located.instruction, each_step) {
             disk.before_run(timing);
@@ -393,12 +453,13 @@ impl<'a, 'scope> Builder<'a, 'scope> {
         let began = Instant::now();
         let touched = self.execute(step, current)?;
         timing.execute_ns = nanos(began.elapsed());
+        let way = self.way(stage, current, Some(number));
         let Some(disk) = &mut current.disk else { return Ok(None) };
         disk.after(touched)?;
         if self.request.reading.compat.volume_drops_changes {
             disk.drop_below(current.state.config.config.volumes.keys().map(String::as_str))?;
         }
-        let layer = if each_step && disk.is_touched() { disk.snapshot(self.request, timing)? } else { None };
+        let layer = if each_step && disk.is_touched() { disk.snapshot(&way, timing)? } else { None };
         if let Some(path) = disk.take_heeded() {
             current.state.wrote_below_volume(&path);
         }
@@ -440,8 +501,7 @@ impl<'a, 'scope> Builder<'a, 'scope> {
 
     fn finish(&self, stage: &Stage, current: Current, need: Need) -> Result<(Finished, Option<Standing>)> {
         let Current { mut image, state, platform, disk, applied, .. } = current;
-        image.config.config = state.config.config.clone();
-        image.config.author.clone_from(&state.config.author);
+        image.configure(state.config.config.clone(), state.config.author.clone());
         let (mut tree, mut standing) = (None, None);
         match disk {
             Some(disk) if need.tree => {

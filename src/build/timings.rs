@@ -12,6 +12,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 
 use crate::crew;
+use crate::layer::Promise;
 
 /// The figures of one step.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -33,7 +34,7 @@ pub struct StepTiming {
     pub wait_ns: u64,
     /// Comparing the candidates with the baseline.
     pub diff_ns: u64,
-    /// Writing, digesting and compressing the layer.
+    /// Writing the layer's tar; compressing it only as far as the step waited for that.
     pub layer_ns: u64,
     /// Processor time of recording, comparing and writing, over all threads.
     pub snapshot_cpu_ns: u64,
@@ -56,6 +57,11 @@ pub struct StepTiming {
     pub bytes_in: u64,
     /// Bytes of the compressed layer.
     pub bytes_out: u64,
+    /// Bytes of the tar that waited on disk to be compressed.
+    pub spilled_bytes: u64,
+    /// The compressed layer, which may be made later.
+    #[serde(skip)]
+    pub blob: Option<Promise>,
 }
 
 /// The figures of the whole build.
@@ -110,6 +116,10 @@ impl Timings {
     /// Those of writing the file.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let mut document = self.lock().clone();
+        for step in &mut document.steps {
+            let blob = step.blob.as_ref().and_then(|blob| blob.now()?.ok());
+            step.bytes_out = blob.map_or(0, |blob| blob.size);
+        }
         document.totals.wall_ns = nanos(self.started.elapsed());
         document.totals.peak_rss_bytes = peak_rss_bytes();
         document.totals.threads = crew::threads();

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::seal::Salt;
 use super::{Hit, Key, Kind, Part};
-use crate::layer::{self, LayerWriter};
+use crate::layer;
 use crate::oci::{Algorithm, Descriptor, DiffId, Format, Hasher, History, Image, ImageLayer, Platform};
 use crate::store::BlobDir;
 
@@ -190,7 +190,7 @@ impl Entry {
 /// A layer of nothing, put among `blobs`.
 fn empty(blobs: &BlobDir) -> Result<(Descriptor, DiffId)> {
     let mut blob = blobs.writer()?;
-    let layer = LayerWriter::create(&mut blob, &layer::Options::default())?.finish()?;
+    let layer = layer::empty(&layer::Options::default(), &mut blob)?;
     blob.flush()?;
     blob.finish(Some(&layer.descriptor.digest))?;
     Ok((layer.descriptor, layer.diff_id))

@@ -23,5 +23,5 @@ pub use entry::{Content, Entry, Place, Record};
 pub use key::{Key, Kind, Part, Stretcher, key};
 pub use lookup::{Found, Hit, Miss};
 pub use mounts::{Limits, Means, MountCache, SavedIn, Saving};
-pub use publish::{Published, Publisher};
+pub use publish::{Parcel, Published, Publisher};
 pub use repo::{Cache, Repo};

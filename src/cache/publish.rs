@@ -7,14 +7,31 @@ use std::thread::{Scope, ScopedJoinHandle};
 use tracing::{debug, warn};
 
 use super::{Cache, Content, Entry, Place};
+use crate::layer::{Pending, Unfinished};
 use crate::oci::{Digest, Format, Platform};
 
 /// An entry on its way, and what its image is like.
-struct Parcel {
-    entry: Entry,
-    place: Place,
-    format: Format,
-    platform: Platform,
+pub struct Parcel {
+    /// The entry. Its content is [`Parcel::layer`], if there is one.
+    pub entry: Entry,
+    /// The layer, whose blob may still be in the making.
+    pub layer: Option<Pending>,
+    /// Where it stands.
+    pub place: Place,
+    /// The format of the image.
+    pub format: Format,
+    /// What the image is for.
+    pub platform: Platform,
+}
+
+impl Parcel {
+    /// Waits for the layer.
+    fn whole(&mut self) -> Result<(), Unfinished> {
+        if let Some(layer) = &self.layer {
+            self.entry.content = Content::Layer(Box::new(layer.wait()?));
+        }
+        Ok(())
+    }
 }
 
 /// Sends entries, one after another.
@@ -34,10 +51,15 @@ impl<'scope> Publisher<'scope> {
         let sender = scope.spawn(move || {
             let mut published = Published::default();
             let mut is_given_up = false;
-            for Parcel { entry, place, format, platform } in parcels {
+            for mut parcel in parcels {
                 if is_given_up || cache.is_silent() {
                     continue;
                 }
+                if let Err(error) = parcel.whole() {
+                    debug!("{}:{} is not in the cache: {error}", cache.repo, parcel.entry.key);
+                    continue;
+                }
+                let Parcel { entry, place, format, platform, .. } = parcel;
                 match cache.leave(&entry, &place, format, &platform) {
                     Ok(()) => {
                         debug!("{}:{} is in the cache", cache.repo, entry.key);
@@ -57,9 +79,9 @@ impl<'scope> Publisher<'scope> {
         Publisher { queue, sender }
     }
 
-    /// Has an entry sent. Its layer must be among the cache's blobs, whole.
-    pub fn send(&self, entry: Entry, place: Place, format: Format, platform: Platform) {
-        if self.queue.send(Parcel { entry, place, format, platform }).is_err() {
+    /// Has an entry sent, once its layer is among the cache's blobs.
+    pub fn send(&self, parcel: Parcel) {
+        if self.queue.send(parcel).is_err() {
             warn!("Nothing is sent to the cache any more");
         }
     }

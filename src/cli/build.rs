@@ -16,6 +16,8 @@ use super::ground::{self, Prepared};
 use super::{cache, registries, request, signals, vault};
 use crate::build::{self, Request, Site, Timings};
 use crate::export;
+use crate::oci::Repository;
+use crate::registry::Ahead;
 use crate::steps::run::{Control, Program, make_private_process};
 use crate::store::BlobDir;
 
@@ -58,16 +60,26 @@ fn carry_out(
     if !(flags.output.no_push || flags.push.skip_push_permission_check) {
         request.registry.check_push_to_all(&destinations.push).context("check before the build")?;
     }
-    let built = build::run(&request, site.clone(), control, timings);
-    // Before anything is written to where it shall go, as in kaniko, and after a failure too.
-    let cleaned = if flags.place.cleanup { site.clean() } else { Ok(()) };
-    let image = built?;
-    cleaned.context("--cleanup")?;
-    let started = Instant::now();
-    let digest = export::to_all(&image, &request.blobs, &request.registry, &mut destinations)?;
-    timings.add_since(started, |totals| &mut totals.push_ns);
-    info!("Built image {digest}");
-    Ok(())
+    std::thread::scope(|scope| {
+        let ahead = export::ahead(scope, &request.registry, &request.blobs, &destinations);
+        let listener = |ready: build::Ready<'_>| {
+            if let Some(ahead) = &ahead {
+                // The registry of the cache has it from there, and mounts it.
+                ahead.send(ready.blob, ready.cache.map(Repository::registry));
+            }
+        };
+        let built = build::run(&request, site.clone(), control, timings, &listener);
+        // Before anything is written to where it shall go, as in kaniko, and after a failure too.
+        let cleaned = if flags.place.cleanup { site.clean() } else { Ok(()) };
+        let image = built?;
+        cleaned.context("--cleanup")?;
+        ahead.iter().for_each(Ahead::leave_the_rest);
+        let started = Instant::now();
+        let digest = export::to_all(&image, &request.blobs, &request.registry, &mut destinations)?;
+        timings.add_since(started, |totals| &mut totals.push_ns);
+        info!("Built image {digest}");
+        Ok(())
+    })
 }
 
 /// `--dryrun`: the plan goes to the standard output.

@@ -208,6 +208,19 @@ mod tests {
         }
     }
 
+    /// Stored, it is longer by a little; what looks like it but comes again within reach is short.
+    #[test]
+    fn noise_is_stored_and_what_repeats_is_not() {
+        let noise = sample(4 << 20).split_off(2 << 20);
+        let encoded = encode(&noise, Packing::default(), 2, 1 << 18);
+        assert!(encoded.len() > noise.len() && encoded.len() < noise.len() + noise.len() / 1000, "{}", encoded.len());
+        let mut back = Vec::new();
+        decode(&encoded[..]).expect("decoder").read_to_end(&mut back).expect("decode");
+        assert!(back == noise);
+        let repeated: Vec<u8> = noise[..20_000].iter().copied().cycle().take(1 << 20).collect();
+        assert!(encode(&repeated, Packing::default(), 2, 1 << 18).len() < 1 << 17);
+    }
+
     #[test]
     fn levels() {
         assert_eq!((Level::new(10), ZstdLevel::new(0), ZstdLevel::new(20)), (None, None, None));

@@ -20,6 +20,9 @@ const BLOCK: usize = 1 << 18;
 /// How far back a block may refer: the window of RFC 1951.
 const WINDOW: usize = 1 << 15;
 
+/// Bytes in the middle of a block that are tried where it looks like noise.
+const TRIED: usize = 1 << 13;
+
 /// Deflate, no flags, no time, no extra flags, an unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
@@ -158,16 +161,39 @@ fn work(queue: &Mutex<Receiver<Job>>, level: Level) {
     }
 }
 
-/// Compresses a block. With a compressor of its own: one that was used before and reset is quicker by a percent, but what it writes
+/// Whether a block is not worth compressing: its bytes are about equally frequent, and those in the middle get no smaller, with all
+/// before them that they may refer to. It is a function of the block, so that the stream still is one of the input.
+fn is_noise(block: &[u8], level: Level) -> Result<bool> {
+    if block.len() < 2 * (WINDOW + TRIED) {
+        return Ok(false);
+    }
+    let mut counts = [0_u64; 256];
+    block.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    // 256 times this is the square of the length where all are equal; an entropy of 7.9 bits a byte is 1.07 times as much.
+    let squares: u64 = counts.iter().map(|count| count * count).sum();
+    let length = block.len() as u64;
+    if squares * 256 > length * length / 100 * 107 {
+        return Ok(false);
+    }
+    let middle = block.len() / 2;
+    let mut compress = Compress::new(Compression::new(level.number()), false);
+    compress.set_dictionary(&block[middle - WINDOW..middle])?;
+    let mut packed = Vec::with_capacity(TRIED + 64);
+    compress.compress_vec(&block[middle..middle + TRIED], &mut packed, FlushCompress::Sync)?;
+    Ok(packed.len() > TRIED - TRIED / 32)
+}
+
+/// Compresses a block, or stores it where that is no use. With a compressor of its own: one that was used before and reset is quicker by a percent, but what it writes
 /// then depends on what it was used for.
 fn pack(block: &[u8], window: &[u8], level: Level, end: FlushCompress) -> Result<Packed> {
-    let mut compress = Compress::new(Compression::new(level.number()), false);
-    if !window.is_empty() {
+    let number = if is_noise(block, level)? { 0 } else { level.number() };
+    let mut compress = Compress::new(Compression::new(number), false);
+    if number > 0 && !window.is_empty() {
         compress.set_dictionary(window)?;
     }
     let mut crc = Crc::new();
     crc.update(block);
-    let mut bytes = Vec::with_capacity(block.len() / 2 + 64);
+    let mut bytes = Vec::with_capacity(if number == 0 { block.len() + 1024 } else { block.len() / 2 + 64 });
     loop {
         let read = usize::try_from(compress.total_in()).unwrap_or(usize::MAX);
         let status = compress.compress_vec(&block[read..], &mut bytes, end)?;

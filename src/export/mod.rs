@@ -1,11 +1,12 @@
 //! Where a finished image goes: an OCI layout, a docker archive, registries, and files that tell its digest.
 //!
 //! The image is validated first, and nothing is published that is malformed. Files are written before anything is pushed, the files
-//! that tell the digest last of all.
+//! that tell the digest last of all. Only blobs may be on their way before: they say nothing until a manifest names them.
 
 mod digest_file;
 
 use std::path::PathBuf;
+use std::thread::Scope;
 
 use anyhow::{Context, Result};
 
@@ -14,7 +15,7 @@ pub use digest_file::DigestFile;
 use std::collections::BTreeMap;
 
 use crate::oci::{self, Digest, Format, Image, Reference};
-use crate::registry::Client;
+use crate::registry::{Ahead, Client};
 use crate::store::{self, BlobDir};
 
 /// What kaniko calls an image in an archive that has no destination.
@@ -43,6 +44,17 @@ pub struct Destinations {
     pub annotations: BTreeMap<String, String>,
     /// `--image-format`: the format that the image is written in; without it that of its base.
     pub format: Option<Format>,
+}
+
+/// Begins to send new blobs where they will be pushed, if they will be. What is written to files waits for the image.
+pub fn ahead<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    client: &'env Client,
+    blobs: &'env BlobDir,
+    destinations: &Destinations,
+) -> Option<Ahead> {
+    let is_pushed = !(destinations.no_push || destinations.push.is_empty());
+    is_pushed.then(|| client.send_ahead(scope, &destinations.push, blobs))
 }
 
 /// Publishes `image`, whose layers are in `blobs` or in the registry that they came from. Returns its digest.

@@ -267,7 +267,7 @@ fn what_changed_after_the_comparison_is_an_error_that_names_it() {
 
 #[test]
 fn a_file_that_becomes_shorter_is_an_error() {
-    let mut writer = LayerWriter::create(std::io::sink(), &Options::default()).expect("a writer");
+    let mut writer = super::writer::TarWriter::new(std::io::sink(), None);
     let error = writer.content(&path("a"), 10, &mut &b"short"[..]).expect_err("too short");
     assert!(error.to_string().contains("/a became shorter"));
 }

@@ -7,8 +7,9 @@ use std::io::Write;
 
 use anyhow::{Result, bail};
 
+use super::pack::Packer;
 use super::plan::{Item, plan};
-use super::writer::{Layer, LayerWriter};
+use super::writer::{Layer, Tar, TarWriter};
 use crate::codec::Packing;
 use crate::log::Transfer;
 use crate::rootfs::{Cursor, Entry, Kind, Root, RootPath};
@@ -25,7 +26,21 @@ pub struct Options {
 
 /// Writes the layer for `changes` to `sink`, reading contents and unchanged parents from `root`.
 pub fn write(root: &Root, changes: &ChangeSet, options: &Options, sink: impl Write) -> Result<Layer> {
-    let mut writer = LayerWriter::create(sink, options)?;
+    let mut packer = Packer::create(sink, options.packing)?;
+    let tar = write_tar(root, changes, options.clamp_mtime, &mut packer)?;
+    Ok(Layer::of(tar, packer.finish()?))
+}
+
+/// Writes a layer of nothing.
+pub fn empty(options: &Options, sink: impl Write) -> Result<Layer> {
+    let mut packer = Packer::create(sink, options.packing)?;
+    let tar = TarWriter::new(&mut packer, options.clamp_mtime).finish()?;
+    Ok(Layer::of(tar, packer.finish()?))
+}
+
+/// The same as [`write()`] as far as the tar, which is not compressed.
+pub fn write_tar(root: &Root, changes: &ChangeSet, clamp_mtime: Option<i64>, sink: impl Write) -> Result<Tar> {
+    let mut writer = TarWriter::new(sink, clamp_mtime);
     let mut cursor = Cursor::new(root);
     let shown = Transfer::begin("write layer", bytes(changes));
     let plan = plan(changes)?;
@@ -67,7 +82,7 @@ fn bytes(changes: &ChangeSet) -> u64 {
 }
 
 fn put<W: Write>(
-    writer: &mut LayerWriter<W>,
+    writer: &mut TarWriter<W>,
     cursor: &mut Cursor<'_>,
     path: &RootPath,
     entry: &Entry,

@@ -1,4 +1,4 @@
-//! The streaming end: entries go in one by one; out come the compressed bytes, both digests and the contents' digests.
+//! The streaming end: entries go in one by one; out come the bytes of a tar, its digest and the contents' digests.
 //!
 //! Nothing is kept but what the digests need. A writer that met an error must be dropped: what it wrote is no layer.
 
@@ -9,9 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::header::{BLOCK, Flag, Header};
 use super::measured::Measured;
-use super::write::Options;
-use crate::codec::{self, Encoder, Packing};
-use crate::oci::{Compression, Descriptor, DiffId, Format, MediaType};
+use crate::oci::{Descriptor, DiffId};
 use crate::rootfs::{ContentDigest, Entry, Kind, RootPath, Timestamp};
 use crate::snapshot::Contents;
 
@@ -28,33 +26,39 @@ pub struct Layer {
     pub contents: Contents,
 }
 
-/// Writes one layer to a sink.
-pub struct LayerWriter<W: Write> {
-    tar: Measured<Encoder<Measured<W>>>,
-    packing: Packing,
+/// What is known of a layer once its tar is written, compressed or not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tar {
+    /// Its digest.
+    pub diff_id: DiffId,
+    /// Its bytes.
+    pub size: u64,
+    /// The digest of each file that is in it, by its first name.
+    pub contents: Contents,
+}
+
+impl Layer {
+    pub(super) fn of(tar: Tar, descriptor: Descriptor) -> Layer {
+        Layer { descriptor, diff_id: tar.diff_id, uncompressed_size: tar.size, contents: tar.contents }
+    }
+}
+
+/// Writes the tar of one layer to a sink.
+pub(super) struct TarWriter<W: Write> {
+    tar: Measured<W>,
     clamp_mtime: Option<i64>,
     contents: Contents,
     buffer: Vec<u8>,
 }
 
-impl<W: Write> LayerWriter<W> {
-    /// A writer of an empty layer.
-    ///
-    /// # Errors
-    /// The compressor cannot be set up.
-    pub fn create(sink: W, options: &Options) -> Result<Self> {
-        let encoder = Encoder::new(Measured::new(sink), options.packing, codec::threads());
-        Ok(LayerWriter {
-            tar: Measured::new(encoder.context("begin a layer")?),
-            packing: options.packing,
-            clamp_mtime: options.clamp_mtime,
-            contents: Contents::new(),
-            buffer: vec![0; 128 * 1024],
-        })
+impl<W: Write> TarWriter<W> {
+    /// A writer of an empty layer, in which no mtime will be later than `clamp_mtime`.
+    pub(super) fn new(sink: W, clamp_mtime: Option<i64>) -> Self {
+        TarWriter { tar: Measured::new(sink), clamp_mtime, contents: Contents::new(), buffer: vec![0; 128 * 1024] }
     }
 
-    /// Adds `path` as `entry` says; of a regular file only the header, which [`LayerWriter::content`] must follow.
-    pub fn put(&mut self, path: &RootPath, entry: &Entry) -> Result<()> {
+    /// Adds `path` as `entry` says; of a regular file only the header, which [`TarWriter::content`] must follow.
+    pub(super) fn put(&mut self, path: &RootPath, entry: &Entry) -> Result<()> {
         let name = tar_name(path, entry.is_directory());
         let mut header = Header {
             name: &name,
@@ -84,7 +88,7 @@ impl<W: Write> LayerWriter<W> {
     }
 
     /// The content of the file that was put last: exactly `size` bytes of `content`, from which its digest is taken.
-    pub fn content(&mut self, path: &RootPath, size: u64, content: &mut impl Read) -> Result<ContentDigest> {
+    pub(super) fn content(&mut self, path: &RootPath, size: u64, content: &mut impl Read) -> Result<ContentDigest> {
         let mut hash = Sha256::new();
         let mut left = size;
         while left > 0 {
@@ -104,7 +108,7 @@ impl<W: Write> LayerWriter<W> {
     }
 
     /// Adds `path` as another name of `first`, which was put before and has the attributes of `entry`.
-    pub fn link(&mut self, path: &RootPath, first: &RootPath, entry: &Entry) -> Result<()> {
+    pub(super) fn link(&mut self, path: &RootPath, first: &RootPath, entry: &Entry) -> Result<()> {
         let header = Header {
             name: path.as_bytes(),
             flag: Flag::HardLink,
@@ -120,24 +124,15 @@ impl<W: Write> LayerWriter<W> {
     }
 
     /// Adds a removal under its name in the tar, `.wh.` included.
-    pub fn whiteout(&mut self, name: &RootPath) -> Result<()> {
+    pub(super) fn whiteout(&mut self, name: &RootPath) -> Result<()> {
         self.header(&Header { name: name.as_bytes(), ..Header::default() }, name)
     }
 
-    /// Ends the tar and the compression, and flushes the sink.
-    pub fn finish(mut self) -> Result<Layer> {
+    /// Ends the tar.
+    pub(super) fn finish(mut self) -> Result<Tar> {
         self.tar.write_all(&[0; 2 * BLOCK]).context("write the end of the layer")?;
-        let (encoder, diff_id, uncompressed_size) = self.tar.finish();
-        let blob = encoder.finish().context("write the end of the layer")?;
-        let (mut sink, digest, size) = blob.finish();
-        sink.flush().context("flush the layer")?;
-        let compression = match self.packing {
-            Packing::Gzip(_) => Compression::Gzip,
-            Packing::Zstd(_) => Compression::Zstd,
-        };
-        let media_type = MediaType::Layer(Format::Oci, compression);
-        let descriptor = Descriptor::new(media_type, digest, size);
-        Ok(Layer { descriptor, diff_id: DiffId(diff_id), uncompressed_size, contents: self.contents })
+        let (_, diff_id, size) = self.tar.finish();
+        Ok(Tar { diff_id: DiffId(diff_id), size, contents: self.contents })
     }
 
     fn header(&mut self, header: &Header<'_>, path: &RootPath) -> Result<()> {

@@ -45,6 +45,7 @@ pub use patience::{Backoff, Timeouts};
 pub use policy::{ClientCertificate, Policy, Protocols, canonical, host_and_client_certificate, host_and_path};
 pub use proxy::Proxies;
 pub use pull::{Artifact, Documents, Outcome, Resolved};
+pub use push::Ahead;
 pub use route::Routes;
 pub use stop::Stop;
 pub use trust::Authorities;
@@ -78,6 +79,7 @@ pub struct Client {
     found: Mutex<BTreeMap<Repository, Repository>>,
     /// Those who download a layer take turns.
     turns: Mutex<BTreeMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+    sent: push::Sent,
     may_publish: Box<dyn Fn() -> bool + Send + Sync>,
     nearby: Option<Arc<Supply>>,
 }
@@ -103,6 +105,7 @@ impl Client {
             endpoints: Default::default(),
             found: Default::default(),
             turns: Default::default(),
+            sent: push::Sent::default(),
             may_publish: Box::new(|| true),
             nearby: None,
         })
@@ -222,6 +225,17 @@ impl Client {
     /// The same to several destinations, which share what they can. None gets a manifest before all have all blobs.
     pub fn push_to_all(&self, destinations: &[Reference], image: &Image, blobs: &BlobDir) -> Result<Digest, Error> {
         self.runtime.block_on(push::push(self, destinations, image, blobs))
+    }
+
+    /// Sends blobs to the repositories of `destinations` before there is an image of them, for as long as the result lives. A
+    /// push to these then has less to do; nothing else depends on it.
+    pub fn send_ahead<'scope, 'env>(
+        &'env self,
+        scope: &'scope std::thread::Scope<'scope, 'env>,
+        destinations: &[Reference],
+        blobs: &'env BlobDir,
+    ) -> Ahead {
+        Ahead::start(scope, self, destinations, blobs)
     }
 
     /// Uploads what is no image, `encoded` with its layers. Returns the manifest's digest.

@@ -34,6 +34,7 @@ mod multistage;
 mod old_kernel;
 mod operations;
 mod outputs;
+mod overlap;
 mod platforms;
 mod pod;
 mod protected;

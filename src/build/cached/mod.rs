@@ -17,13 +17,15 @@ use tracing::{debug, warn};
 
 use super::Request;
 use super::base::FailedLayer;
-use crate::cache::{Cache, Content, Entry, Found, Hit, Key, Miss, Place, Publisher, Record, Repo};
+use super::draft::Draft;
+use crate::cache::{Cache, Content, Entry, Found, Hit, Key, Miss, Parcel, Place, Publisher, Record, Repo};
 use crate::context::digests::{self, Digests, Memo};
-use crate::oci::{Digest, Format, Image, ImageLayer, Platform};
+use crate::layer::Pending;
+use crate::oci::{Digest, Image, ImageLayer, Repository};
 use crate::plan::{Plan, Stage};
 use forecast::{Before, StageForecast, StepForecast};
 pub(super) use forecast::{Seer, changes_files};
-pub(super) use needs::{Need, needs};
+pub(super) use needs::{Need, needs, of_target};
 use report::Report;
 
 /// A layer cache, as the user wants it.
@@ -68,7 +70,9 @@ pub(super) struct Cached<'scope, 'env> {
     publisher: Option<Publisher<'scope>>,
     stages: Vec<StageForecast>,
     found: BTreeMap<Key, Found>,
-    /// What steps left that were carried out, for others of the same key.
+    /// What steps left that were carried out, and since when, for others of the same key.
+    coming: BTreeMap<Key, (Option<Pending>, Timestamp)>,
+    /// The same once it is whole.
     made: BTreeMap<Key, Hit>,
     /// What is known of the newest entries of steps that were not found.
     newest: BTreeMap<Place, Record>,
@@ -78,14 +82,6 @@ pub(super) struct Cached<'scope, 'env> {
     broken: BTreeSet<Key>,
     /// Whether a step was carried out over other files of a context than its key is of, so that no key after it can be trusted.
     has_strayed: bool,
-}
-
-/// An entry that waits until its stage is settled.
-pub(super) struct Held {
-    entry: Entry,
-    place: Place,
-    format: Format,
-    platform: Platform,
 }
 
 impl<'scope, 'env> Cached<'scope, 'env> {
@@ -110,8 +106,8 @@ impl<'scope, 'env> Cached<'scope, 'env> {
             Found::Miss(_) => None,
         };
         let of_layers = found.iter().filter_map(layer).collect();
-        let (made, broken, has_strayed) = (BTreeMap::new(), BTreeSet::new(), false);
-        Ok(Cached { cache, wanted, publisher, stages, found, made, newest, of_layers, broken, has_strayed })
+        let (coming, made, broken, has_strayed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new(), false);
+        Ok(Cached { cache, wanted, publisher, stages, found, coming, made, newest, of_layers, broken, has_strayed })
     }
 
     /// What the cache has for a step, or what the same step of another stage left.
@@ -123,6 +119,18 @@ impl<'scope, 'env> Cached<'scope, 'env> {
         match self.found.get(key) {
             Some(Found::Hit(hit)) => Some(hit),
             _ => self.made.get(key),
+        }
+    }
+
+    /// Waits for what earlier stages left that this one has steps for too.
+    pub(super) fn expect(&mut self, stage: usize) {
+        let Some(forecast) = self.stages.get(stage) else { return };
+        for key in forecast.steps.iter().filter_map(|step| step.key.as_ref()) {
+            let Some((layer, created)) = self.coming.remove(key) else { continue };
+            // The stage that left it says why there is none.
+            if let Ok(layer) = layer.map(|layer| layer.wait()).transpose() {
+                self.made.insert(key.clone(), Hit { layer, created });
+            }
         }
     }
 
@@ -138,11 +146,11 @@ impl<'scope, 'env> Cached<'scope, 'env> {
 
     /// Gives up the entries of those of `layers` that come from the cache, from the one on that `why` names, if it names one; whether
     /// there are any.
-    pub(super) fn give_up(&mut self, layers: &[ImageLayer], why: &anyhow::Error) -> bool {
+    pub(super) fn give_up<'l>(&mut self, layers: impl Iterator<Item = &'l ImageLayer>, why: &anyhow::Error) -> bool {
+        let layers: Vec<&Digest> = layers.map(|layer| &layer.descriptor.digest).collect();
         let failed = why.downcast_ref::<FailedLayer>();
-        let first = failed.and_then(|failed| layers.iter().position(|layer| layer.descriptor.digest == failed.0));
-        let keys =
-            layers[first.unwrap_or_default()..].iter().filter_map(|layer| self.of_layers.get(&layer.descriptor.digest));
+        let first = failed.and_then(|failed| layers.iter().position(|digest| **digest == failed.0));
+        let keys = layers[first.unwrap_or_default()..].iter().filter_map(|digest| self.of_layers.get(*digest));
         let keys: Vec<Key> = keys.filter(|key| matches!(self.found.get(*key), Some(Found::Hit(_)))).cloned().collect();
         for key in &keys {
             self.found.insert(key.clone(), Found::Miss(Miss::Unusable(format!("{why:#}"))));
@@ -154,9 +162,15 @@ impl<'scope, 'env> Cached<'scope, 'env> {
         !keys.is_empty()
     }
 
+    /// What was built so far is of no use.
+    fn forget(&mut self) {
+        self.coming.clear();
+        self.made.clear();
+    }
+
     /// Gives up all entries, those that were used already too.
     fn give_up_all(&mut self) {
-        self.made.clear();
+        self.forget();
         for (key, found) in self.found.iter_mut().filter(|(_, found)| matches!(found, Found::Hit(_))) {
             *found = Found::Miss(Miss::Unusable("the context changed during the build".to_owned()));
             self.broken.insert(key.clone());
@@ -172,7 +186,7 @@ impl<'scope, 'env> Cached<'scope, 'env> {
     pub(super) fn must_begin_anew(&mut self) -> bool {
         let is_broken = !std::mem::take(&mut self.broken).is_empty();
         if is_broken {
-            self.made.clear();
+            self.forget();
         }
         is_broken
     }
@@ -194,27 +208,30 @@ impl<'scope, 'env> Cached<'scope, 'env> {
     }
 
     /// The entry of a step that was carried out and checked, if it is to have one.
-    pub(super) fn entry(
-        &self,
-        (stage, step): (usize, usize),
-        layer: Option<&ImageLayer>,
-        image: &Image,
-    ) -> Option<Held> {
+    pub(super) fn entry(&self, (stage, step): (usize, usize), layer: Option<Pending>, image: &Draft) -> Option<Parcel> {
         self.publisher.as_ref()?;
         let forecast = self.forecast(stage, step).filter(|_| !self.has_strayed)?;
         let (key, place) = (forecast.key.clone()?, forecast.place.clone()?);
         let record = Record::of(&forecast.parts).inspect_err(|error| debug!("{error}")).ok()?;
-        let content = layer.map_or(Content::Nothing, |layer| Content::Layer(Box::new(layer.clone())));
-        let entry = Entry { key, content, created: Timestamp::now(), record };
-        Some(Held { entry, place, format: image.format, platform: image.config.platform() })
+        let entry = Entry { key, content: Content::Nothing, created: Timestamp::now(), record };
+        Some(Parcel { entry, layer, place, format: image.format(), platform: image.platform() })
+    }
+
+    /// The repository that gets the layer of a step once that was carried out, if one does.
+    pub(super) fn gets(&self, stage: usize, step: usize) -> Option<&Repository> {
+        let Repo::Registry(repository) = &self.cache.repo else { return None };
+        let forecast = self.forecast(stage, step)?;
+        let is_sent =
+            self.publisher.is_some() && !self.has_strayed && forecast.key.is_some() && forecast.place.is_some();
+        is_sent.then_some(repository)
     }
 
     /// Has entries sent, and keeps what they are for the same steps of other stages.
-    pub(super) fn send(&mut self, held: impl IntoIterator<Item = Held>) {
+    pub(super) fn send(&mut self, held: impl IntoIterator<Item = Parcel>) {
         let Some(publisher) = &self.publisher else { return };
-        for Held { entry, place, format, platform } in held {
-            self.made.insert(entry.key.clone(), entry.hit());
-            publisher.send(entry, place, format, platform);
+        for parcel in held {
+            self.coming.insert(parcel.entry.key.clone(), (parcel.layer.clone(), parcel.entry.created));
+            publisher.send(parcel);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What must be built, given what the cache has: backwards from what the user asked for.
 
+use std::collections::BTreeSet;
+
 use crate::plan::{Base, Plan, Source, Step};
 
 /// What is needed of a stage.
@@ -34,6 +36,15 @@ pub(in crate::build) fn needs(plan: &Plan, is_known: &dyn Fn(usize, usize) -> bo
     needs
 }
 
+/// The stages whose layers are the target's.
+pub(in crate::build) fn of_target(plan: &Plan) -> BTreeSet<usize> {
+    let base = |position: &usize| match plan.stages.get(*position)?.base {
+        Base::Stage(base) => Some(base),
+        _ => None,
+    };
+    std::iter::successors(Some(plan.target), base).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +65,16 @@ mod tests {
             (true, true) => 't',
         };
         assert_eq!(found.iter().map(text).collect::<String>(), expected, "{known:?}");
+    }
+
+    #[test]
+    fn the_layers_of_the_target_are_those_of_the_stages_that_it_starts_from() {
+        let file = "FROM a AS one\nFROM b AS three\nFROM three AS four\nFROM one AS two\nCOPY --from=three x /\n\
+                    FROM two\nCOPY --from=four x /\n";
+        let parsed = dockerfile::parse(file.as_bytes()).expect("parses");
+        let plan = plan(&parsed, &Options::default()).expect("a plan");
+        let names: Vec<_> = of_target(&plan).iter().map(|at| plan.stages[*at].index).collect();
+        assert_eq!(names, [0, 3, 4]);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use tracing::{debug, warn};
 use super::{Builder, is_run};
 use crate::build::current::Current;
 use crate::build::disk::Disk;
+use crate::build::draft::{Draft, Late};
 use crate::build::nominator::{Nominator, Wanted};
 use crate::build::site::Place;
 use crate::build::standing::Standing;
-use crate::oci::Image;
 use crate::plan::Stage;
 use crate::snapshot::Baseline;
 use crate::steps::run;
@@ -19,8 +19,10 @@ impl Builder<'_, '_> {
     /// Sees to it that the stage has a root, and that all layers of its image are in it.
     pub(super) fn bring(&mut self, stage: &Stage, current: &mut Current) -> Result<()> {
         let brought = self.try_bring(stage, current);
-        if let (Err(why), Some(cached)) = (&brought, &mut self.cached) {
-            cached.give_up(current.image.layers(), why);
+        if let (Err(why), Some(cached)) = (&brought, &mut self.cached)
+            && !why.is::<Late>()
+        {
+            cached.give_up(current.image.whole_layers(), why);
         }
         brought
     }
@@ -29,7 +31,7 @@ impl Builder<'_, '_> {
         let disk = match current.disk.take() {
             Some(disk) => disk,
             None => {
-                let (mut disk, applied) = self.disk(stage, &current.image)?;
+                let (mut disk, applied) = self.disk(stage, &mut current.image)?;
                 current.applied = applied;
                 if self.names_volumes() {
                     disk.heed(current.volumes.iter().map(String::as_str))?;
@@ -38,16 +40,16 @@ impl Builder<'_, '_> {
             }
         };
         let disk = current.disk.insert(disk);
-        if current.applied < current.image.layers().len() {
+        if current.applied < current.image.layers() {
             debug!("Unpacking what the cache has of the steps so far");
-            disk.apply(&self.bases, &current.image, current.applied)?;
-            current.applied = current.image.layers().len();
+            disk.apply(&self.bases, current.image.whole()?, current.applied)?;
+            current.applied = current.image.layers();
         }
         Ok(())
     }
 
-    /// A root, and how many layers of `image` are in it.
-    fn disk(&mut self, stage: &Stage, image: &Image) -> Result<(Disk, usize)> {
+    /// A root, and how many layers of `image` are in it. Where it stands already, none of them need be whole.
+    fn disk(&mut self, stage: &Stage, image: &mut Draft) -> Result<(Disk, usize)> {
         let position = self.finished.len();
         let (root, baseline, applied) = match self.standing.take().filter(|standing| standing.stage == position) {
             Some(Standing { root, baseline, applied, .. }) => {
@@ -55,6 +57,7 @@ impl Builder<'_, '_> {
                 (root, baseline, applied)
             }
             None => {
+                let image = image.whole()?;
                 let mut root = self.site.open_root(self.finished.is_empty() && !self.is_anew)?;
                 let tree = self.bases.unpack(image, &mut root, &self.site.spared).context("unpack the base image")?;
                 self.ahead.begin(position);

@@ -2,10 +2,12 @@
 //!
 //! A blob that a repository has is left alone, one that another repository of the registry has is mounted, and only the rest is
 //! sent. Tags of one repository share its blobs; further repositories of a registry mount what the first one got. No manifest is
-//! sent before all destinations have all blobs.
+//! sent before all destinations have all blobs. Blobs may be on their way before there is an image ([`Ahead`]).
 
+mod ahead;
 mod content;
 mod immutable;
+mod sent;
 mod session;
 mod target;
 
@@ -20,7 +22,9 @@ use super::retry::{retry, retry_if};
 use super::{Client, Error};
 use crate::oci::{Digest, Encoded, Image, ImageLayer, Reference, Repository};
 use crate::store::BlobDir;
+pub use ahead::Ahead;
 use content::Content;
+pub(super) use sent::Sent;
 use target::{Begun, Target, Told};
 
 /// An image about to be pushed.
@@ -103,7 +107,8 @@ async fn push_blobs_to(
     let layers: BTreeMap<&Digest, &ImageLayer> = layers.collect();
     let pushes = layers.into_values().map(|layer| async {
         let origin = layer.origin.as_ref().and_then(|origin| client.near(origin, repository));
-        target.layer(client, layer, cargo.blobs, first.or(origin.as_ref())).await
+        let bring = async || target.layer(client, layer, cargo.blobs, first.or(origin.as_ref())).await;
+        client.sent.once(repository, &layer.descriptor.digest, bring).await
     });
     stream::iter(pushes).buffer_unordered(client.parallel()).try_collect::<()>().await?;
     let config = Content::Memory(Bytes::copy_from_slice(&cargo.encoded.config));

@@ -38,8 +38,8 @@ impl Points {
     /// Removes those that are still as they were made: empty.
     pub(super) fn remove(&self) {
         for path in self.missing.iter().rev() {
-            let is_empty = match self.root.observe(path).ok().flatten().map(|node| node.entry.kind) {
-                Some(Kind::File { size, .. }) => size == 0,
+            let is_empty = match self.root.observe(path).ok().flatten().as_ref().map(|node| &node.entry.kind) {
+                Some(Kind::File { size, .. }) => *size == 0,
                 Some(Kind::Directory) => self.root.read_dir(path).is_ok_and(|names| names.is_empty()),
                 _ => false,
             };
