@@ -40,7 +40,7 @@ fn least(steps: &[Value], cost: impl Fn(&Value) -> u64) -> u64 {
 
 #[test]
 fn a_step_that_touches_one_file_costs_the_same_in_any_tree() {
-    let many = build(MANY, "events", EQUAL_STEPS).succeed();
+    let many = build(MANY, "events", EQUAL_STEPS).measured().succeed();
     let by_events = many.steps("RUN");
     assert_little_memory(&many.timings(), "the base");
     assert_little_memory(&copied(&many.root()), "the context");
