@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 
 use crate::crew;
@@ -75,7 +74,7 @@ pub struct Totals {
     pub push_ns: u64,
     /// From the start to the moment of writing.
     pub wall_ns: u64,
-    /// The largest resident size of this process so far.
+    /// The largest resident size of this process so far; 0 where there is no `/proc`.
     pub peak_rss_bytes: u64,
     /// How many threads are worth having here.
     pub threads: usize,
@@ -136,9 +135,12 @@ pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The peak resident size from `getrusage(2)`, whose unit is kilobytes.
+/// The peak resident size: `VmHWM` of proc_pid_status(5). That of `getrusage(2)` keeps, over an exec, the peak of who started us.
 fn peak_rss_bytes() -> u64 {
-    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| u64::try_from(usage.max_rss()).unwrap_or(0) * 1024)
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
+    line.unwrap_or(0) * 1024
 }
 
 #[cfg(test)]
