@@ -3,19 +3,19 @@
 //! A step whose result is in the cache is not carried out, and its layer is unpacked only when a later step needs the files. So a
 //! stage has a root only from the first step on that is carried out, and a stage that only such steps use is not built at all.
 
+mod entries;
 mod root;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
 use super::background::{Audience, Background, Haste, Way, Written};
 use super::base::Bases;
 use super::cached::{self, Cached, Need, Seer, changes_files, needs, of_target};
 use super::current::{Current, Pending, made};
-use super::disk::Disk;
 use super::draft::{Draft, Late, Made, Place};
 use super::error::one_line;
 use super::prefetch::Prefetch;
@@ -29,7 +29,6 @@ use crate::cache::{Cache, Hit, Publisher, Stretcher};
 use crate::context::Context;
 use crate::context::digests::Digests;
 use crate::dockerfile::{self, Instruction, Located, Span};
-use crate::layer;
 use crate::oci::{Image, Platform};
 use crate::plan::{Base, Plan, Stage, Step};
 use crate::rootfs::Root;
@@ -358,60 +357,6 @@ impl<'a, 'scope> Builder<'a, 'scope> {
 
     fn changes_files(&self, step: &Step) -> bool {
         changes_files(step, &self.request.reading.compat)
-    }
-
-    /// Checks that a step that was carried out saw the files that its key is of.
-    ///
-    /// # Errors
-    /// It did not: the build must begin anew without the cache.
-    fn check(&mut self, number: usize, step: &Step, current: &Current) -> Result<()> {
-        let Some(mut cached) = self.cached.take() else { return Ok(()) };
-        let wanted = cached.wanted();
-        cached.check((current.position, number), |before| self.seer(wanted).again(step, before));
-        let cached = self.cached.insert(cached);
-        ensure!(!cached.is_broken(), "the context changed during the build");
-        Ok(())
-    }
-
-    /// Makes an entry for the cache of a step that was carried out.
-    ///
-    /// # Errors
-    /// Those of [`Builder::check`].
-    fn remember(
-        &mut self,
-        number: usize,
-        step: &Step,
-        layer: Option<layer::Pending>,
-        current: &mut Current,
-    ) -> Result<()> {
-        self.check(number, step, current)?;
-        let entry = |cached: &Cached<'_, '_>| cached.entry((current.position, number), layer, &current.image);
-        current.held.extend(self.cached.as_ref().and_then(entry));
-        if current.disk.as_ref().is_none_or(Disk::is_settled) {
-            self.release(true, current);
-        }
-        Ok(())
-    }
-
-    /// Makes an entry of a stage with one layer, if it was carried out.
-    fn remember_single(&self, current: &mut Current) {
-        let position = current.position;
-        let Some(cached) = self.cached.as_ref().filter(|_| self.request.snapshots == Snapshots::EachStage) else {
-            return;
-        };
-        if let Some(number) = cached.single(position).filter(|number| cached.hit(position, *number).is_none()) {
-            let layer = current.single.as_ref().and_then(Made::pending);
-            current.held.extend(cached.entry((position, number), layer, &current.image));
-        }
-    }
-
-    /// Lets the entries go of which nothing more can be found out; `is_whole` says that nothing was.
-    fn release(&mut self, is_whole: bool, current: &mut Current) {
-        let held = current.held.drain(..);
-        match &mut self.cached {
-            Some(cached) if is_whole => cached.send(held),
-            _ => drop(held),
-        }
     }
 
     /// The text of the step's row in the history.
