@@ -42,8 +42,8 @@ fn least(steps: &[Value], cost: impl Fn(&Value) -> u64) -> u64 {
 fn a_step_that_touches_one_file_costs_the_same_in_any_tree() {
     let many = build(MANY, "events", EQUAL_STEPS).measured().succeed();
     let by_events = many.steps("RUN");
-    assert_little_memory(&many.timings(), "the base");
-    assert_little_memory(&copied(&many.root()), "the context");
+    assert_little_memory(&many.timings(), 100, "the base");
+    assert_little_memory(&copied(&many.root()), 105, "the context");
     drop(many);
     let by_walk = build(MANY, "full", 2).succeed().steps("RUN");
     let in_few = build(FEW, "events", EQUAL_STEPS).succeed().steps("RUN");
@@ -77,10 +77,10 @@ fn copied(context: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(dir.path().join("timings")).unwrap()).unwrap()
 }
 
-/// What is known of so many files must leave room in a small pod.
-fn assert_little_memory(timings: &Value, place: &str) {
+/// What is known of so many files must leave room in a small pod; `most` is in megabytes.
+fn assert_little_memory(timings: &Value, most: u64, place: &str) {
     let peak = timings["totals"]["peak_rss_bytes"].as_u64().unwrap();
-    assert!((10_000_000..=100_000_000).contains(&peak), "{peak} bytes resident with {MANY} files in {place}");
+    assert!((10_000_000..=most * 1_000_000).contains(&peak), "{peak} bytes resident with {MANY} files in {place}");
 }
 
 /// What a pod without privileges gets.
