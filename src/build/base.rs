@@ -135,7 +135,8 @@ impl<'a> Bases<'a> {
         self.layers(&image.layers()[from..], root, tree, &[])
     }
 
-    /// Of what went wrong with fetching: a layer that is there and wrong, or is not there, is the context of the error.
+    /// After fetching went wrong: a layer that is there and wrong, or is not there, is the context of the error. If none is, all are
+    /// here now.
     fn blamed(&self, fetched: std::result::Result<(), registry::Error>, layers: &[ImageLayer]) -> Result<()> {
         use registry::Error::{Blob, NotFound, Nowhere};
         match fetched {
@@ -174,7 +175,7 @@ impl<'a> Bases<'a> {
             let stop = &stop;
             let fetch = move || registry.fetch_until(layers, blobs, &|digest| drop(told.send(digest.clone())), stop);
             let fetching = Builder::new().spawn_scoped(scope, fetch)?;
-            let mut here = BTreeSet::new();
+            let (mut here, mut done) = (BTreeSet::new(), 0);
             let mut next = |layer: &ImageLayer| {
                 let started = Instant::now();
                 while !here.contains(&layer.descriptor.digest) {
@@ -186,13 +187,16 @@ impl<'a> Bases<'a> {
                 let started = Instant::now();
                 let unpacked = unpack(layer);
                 timings.add_since(started, |totals| &mut totals.unpack_ns);
+                done += usize::from(unpacked.is_ok());
                 unpacked.map_or_else(|error| ControlFlow::Break(Err(error)), ControlFlow::Continue)
             };
             let ended = layers.iter().try_for_each(&mut next);
             stop.stop();
             let fetched = fetching.join().unwrap_or_else(|panic| resume_unwind(panic));
             ended.break_value().unwrap_or(Ok(()))?;
-            self.blamed(fetched, layers)
+            self.blamed(fetched, layers)?;
+            // What a second attempt brought is here by now.
+            layers[done..].iter().try_for_each(unpack)
         })
     }
 }

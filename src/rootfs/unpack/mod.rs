@@ -170,9 +170,10 @@ impl<'r> Unpacker<'r> {
             // A thread that cannot be had is done without.
             let started = (0..threads).filter(|_| Builder::new().spawn_scoped(scope, work).is_ok()).count();
             self.writers = (started > 0).then(|| Arc::clone(&writers));
+            let closing = writers.closing();
             let outcome = self.members(stream);
             self.writers = None;
-            writers.close();
+            drop(closing);
             match writers.take_failure() {
                 Some((path, error)) => Err(Placing::from(error).named(path.as_bytes())),
                 None => outcome,

@@ -91,6 +91,15 @@ impl Batch {
     }
 }
 
+/// See [`Writers::closing`].
+pub(super) struct Closing<'w>(&'w Writers);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 impl Writers {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -127,8 +136,13 @@ impl Writers {
         self.lock().failure.take()
     }
 
-    /// Has the writers end. What still waits is not written.
-    pub(super) fn close(&self) {
+    /// Has the writers end when the value is dropped, a panic included: nobody would wake them afterwards. What still waits then is
+    /// not written.
+    pub(super) fn closing(&self) -> Closing<'_> {
+        Closing(self)
+    }
+
+    fn close(&self) {
         self.lock().is_closed = true;
         self.changed.notify_all();
     }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,25 @@ fn a_layer_is_unpacked_while_the_next_one_comes() {
     root.set(build.dir().join("build/rootfs")).unwrap();
     build.arg("--no-push").succeed();
     assert_eq!(blobs_asked_for(&gateway, &layers), 2, "each once");
+}
+
+/// As with a registry that fetches from another one when it is first asked. The tree is compared with that of the image.
+#[test]
+fn a_layer_that_is_missing_once_is_in_the_root_all_the_same() {
+    let registry = Registry::start();
+    for late in two_layers(&registry) {
+        let is_late = AtomicBool::new(true);
+        let gateway = Gateway::start(registry.port(), move |asked| {
+            match asked.target.ends_with(&late) && is_late.swap(false, Ordering::Relaxed) {
+                true => Verdict::status(404),
+                false => Verdict::Forward,
+            }
+        });
+        let build = Build::new(&format!("FROM {}\nCOPY three /\n", gateway.name("base:1"))).file("three", "3");
+        let built = build.arg("--no-push").succeed();
+        let tree = ["one", "two", "three"].map(|name| built.root().join(name).exists());
+        assert_eq!(tree, [true; 3], "{}", built.stderr());
+    }
 }
 
 /// Its first stage runs until there is a file `go` in the root, and its second one is over the image that `gateway` has.
