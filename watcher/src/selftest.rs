@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
@@ -20,6 +21,11 @@ use crate::refused::Refused;
 mod operations;
 
 use operations::{CHANGED, MADE, Operation, REMOVED, clean};
+
+/// How often, and how long, the self-test waits for what was not heard of: a child that another thread makes has our open files
+/// until it becomes its program, and only the last one that closes a file is heard.
+const CLOSES: u32 = 100;
+const CLOSE: Duration = Duration::from_millis(2);
 
 /// What the self-test found out.
 #[derive(Debug)]
@@ -140,16 +146,23 @@ impl Ear {
             (operation.act)(probe, operation.name)
                 .map_err(|error| file(operation.what, &path.join(operation.name))(error.into()))?;
         }
-        self.listen(queue)?;
-        let missing = operations.iter().find(|operation| {
-            let heard = self.places.get(&(directory.clone(), operation.name.into()));
-            heard.is_none_or(|heard| heard.mask & operation.mask != operation.mask)
-        });
-        missing.map_or(Ok(()), |operation| Err(Refused::Unheard { operation: operation.what }))
+        let mut tries = 0..CLOSES;
+        loop {
+            self.listen(queue)?;
+            let missing = operations.iter().find(|operation| {
+                let heard = self.places.get(&(directory.clone(), operation.name.into()));
+                heard.is_none_or(|heard| heard.mask & operation.mask != operation.mask)
+            });
+            let Some(operation) = missing else { return Ok(()) };
+            if tries.next().is_none() {
+                return Err(Refused::Unheard { operation: operation.what });
+            }
+            std::thread::sleep(CLOSE);
+        }
     }
 
-    /// Reads all that is queued. Events are queued before the calls that cause them return, so there is nothing to wait
-    /// for; the bound is for a file system that others write to without a pause.
+    /// Reads all that is queued. Events are queued before the calls that cause them return; the bound is for a file system that
+    /// others write to without a pause.
     fn listen(&mut self, queue: &mut Queue) -> Result<(), Refused> {
         const READS: usize = 1000;
         for _ in 0..READS {
