@@ -133,7 +133,7 @@ fn no_corrupt_entry_is_ever_served_whenever_builds_and_warmers_are_killed() {
     let first = first.start().finish();
     let mut whole = started.elapsed();
     is_right(first, 1_000);
-    let (mut killed, mut rounds, mut seen, mut hits) = (0, 0, 0, 0);
+    let (mut killed, mut rounds, mut seen) = (0, 0, 0);
     while killed < KILLS {
         let number = rounds / TIMES;
         let killed_now = shared.kill(number, whole);
@@ -147,14 +147,16 @@ fn no_corrupt_entry_is_ever_served_whenever_builds_and_warmers_are_killed() {
         rounds += 1;
         seen += shared.check();
         if rounds % (BETWEEN * TIMES) == 0 {
-            hits += shared.build_whole(number);
+            shared.build_whole(number);
         }
     }
-    assert!(hits > 0 && seen > KILLS, "{hits} steps came from the caches, {seen} entries were there");
+    assert!(seen > KILLS, "{seen} entries were there");
     for name in IMAGES {
         shared.scene.warm(&["-i", &shared.scene.registry.name(name)]);
     }
     let left: Vec<_> = named(shared.scene.own(), |_| true);
     assert_eq!(left.len(), 3, "two entries and the locks: {left:?}");
+    // How much of a Dockerfile killed builds leave is a matter of luck; what a whole one leaves is not.
     shared.build_whole(rounds / TIMES);
+    assert!(shared.build_whole(rounds / TIMES) > 0, "nothing came from the caches");
 }
