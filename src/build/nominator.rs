@@ -48,7 +48,6 @@ pub struct Nominator {
 /// What a nominator answers for one step.
 pub struct Answer {
     /// Where to look.
-    /// Where to look.
     pub candidates: Candidates,
     /// The name that timings give it.
     pub recorder: &'static str,

@@ -5,7 +5,8 @@
 //! record has every path with the identity that the disk gives it and the digest of the bytes that were written.
 //!
 //! An entry below a symlink (`lib/x` where `/lib` leads to `usr/lib`) is unpacked where the link leads inside the root, and
-//! recorded there. Small files are written by several threads (`writers`) while the entries after them are read. All decisions are made on the record, without a system call; the disk is then reached through exact
+//! recorded there. Small files are written by several threads (`writers`) while the entries after them are read. All decisions
+//! are made on the record, without a system call; the disk is then reached through exact
 //! paths only, so a disagreement of the two is an error and never an escape.
 //!
 //! It does not decompress, and it does not check digests of layers: the caller's reader does. Formats: OCI image-spec
